@@ -1,0 +1,3 @@
+"""Cais, a container engine."""
+
+__version__ = "0.1.0"
