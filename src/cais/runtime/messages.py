@@ -1,0 +1,188 @@
+"""What caisd, the spawner, the monitors and the starting processes say to each other.
+
+    caisd ── start ──▶ spawner ── (fork) ──▶ monitor ◀── clone ── container's pid 1
+      │                                        │ ▲
+      │◀── started | failed ───────────────────┘ │          the control channel, made by caisd with each start;
+      │◀── exited, exec-exited, detached, oom ───┘          a later caisd connects to monitor.sock and gets `hello`
+      │─── attach, resize, signal, exec, pids ─▶ monitor ── replies carry the request's `seq`
+
+    starting process ── terminal (the master's descriptor) ──▶ monitor
+                     ── failed (reason, message) ──▶             then it ends
+                     ── executing ──▶                            then the channel ends: exec succeeded
+
+Every message is a JSON object with a `type`; these classes are its typed forms. Unknown keys are ignored,
+so that an older monitor and a newer caisd understand each other.
+"""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A message part with JSON forms."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object of this record."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> Self:
+        """The record of a JSON object; unknown keys are ignored, missing ones take their defaults."""
+        known = {item.name for item in fields(cls)}
+        return cls(**{key: value for key, value in raw.items() if key in known})
+
+
+@dataclass(frozen=True, slots=True)
+class RootFilesystem(Record):
+    """The overlay that becomes a container's root.
+
+    lower: read-only folders, the topmost first. upper, work: the read-write layer and overlayfs' scratch folder,
+    on one file system. volatile: nothing need survive a power cut, so the file system is not synced at the end.
+    """
+
+    lower: tuple[str, ...]
+    upper: str
+    work: str
+    volatile: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogTarget(Record):
+    """Where a container's output is kept: `path`, and `path`.1 … for older parts; sizes in bytes."""
+
+    path: str
+    max_bytes: int
+    max_files: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest(Record):
+    """All that a monitor needs to run a container.
+
+    bundle: the folder that holds config.json, an OCI runtime config. exit_file: where the exit status is recorded.
+    seccomp: path of a compiled BPF program. open_stdin: keep standard input open for attached clients;
+    stdin_once: close it when the first of them closes its end. terminal_size: rows and columns.
+    """
+
+    id: str
+    bundle: str
+    rootfs: RootFilesystem
+    exit_file: str
+    log: LogTarget | None = None
+    seccomp: str | None = None
+    open_stdin: bool = False
+    stdin_once: bool = False
+    terminal_size: tuple[int, int] | None = None
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> "StartRequest":
+        """The request of a JSON object."""
+        nested = dict(raw)
+        nested["rootfs"] = RootFilesystem.from_json(raw["rootfs"])
+        nested["log"] = LogTarget.from_json(raw["log"]) if raw.get("log") else None
+        return super(StartRequest, cls).from_json(nested)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecRequest(Record):
+    """A further process in a running container. process: an OCI process object."""
+
+    id: str
+    process: dict[str, Any]
+    seccomp: str | None = None
+    terminal_size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOptions(Record):
+    """How a client is attached: which streams, in Docker's frames or raw, and what detaches it (may be empty)."""
+
+    stdin: bool
+    stdout: bool
+    stderr: bool
+    framed: bool
+    detach_keys: str = ""  # one character a byte (latin-1)
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A client's connected stream socket and how it is attached. The runtime works on a copy of `fd`."""
+
+    fd: int
+    stdin: bool = False
+    stdout: bool = True
+    stderr: bool = True
+    framed: bool = True
+    detach_keys: bytes = b""
+
+    @property
+    def options(self) -> StreamOptions:
+        """What travels beside the descriptor."""
+        keys = self.detach_keys.decode("latin-1")
+        return StreamOptions(self.stdin, self.stdout, self.stderr, self.framed, keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Exited(Record):
+    """A container's end. exit_code: the process's own, or 128 + the number of the signal that ended it."""
+
+    exit_code: int
+    oom_killed: bool
+    finished_at_ns: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecExited(Record):
+    """The end of a further process."""
+
+    exec_id: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Detached(Record):
+    """A client typed the detach keys. exec_id: None for the container's own streams."""
+
+    exec_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Oom(Record):
+    """The kernel killed a process of the container for want of memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost(Record):
+    """The monitor is gone without a word. What was left of the container has been killed."""
+
+    finished_at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunningExec(Record):
+    """One further process, as a monitor knows it; exit_code is None while it runs."""
+
+    id: str
+    pid: int
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hello(Record):
+    """The state of a running container, for a caisd that finds its monitor again."""
+
+    id: str
+    pid: int
+    started_at_ns: int
+    execs: list[RunningExec] = field(default_factory=list)
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> "Hello":
+        """The state of a JSON object."""
+        execs = [RunningExec.from_json(item) for item in raw.get("execs", [])]
+        return super(Hello, cls).from_json({**raw, "execs": execs})
+
+
+Event = Exited | ExecExited | Detached | Oom | Lost

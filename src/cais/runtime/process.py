@@ -1,0 +1,191 @@
+"""The last steps of a process on its way into a container: user, capabilities, seccomp, working folder, exec.
+
+The order is that of runc, for the same reasons: without no_new_privs a seccomp filter needs CAP_SYS_ADMIN, so it
+is loaded before privileges go; with it, as late as possible. Nothing is imported from here on.
+"""
+
+import errno
+import os
+import resource
+import signal
+import stat
+from typing import NoReturn
+
+from cais.linux import credentials, seccomp
+from cais.linux.fs import close_on_exec_from
+from cais.runtime import users
+from cais.runtime.errors import Reason, StartFailed
+from cais.runtime.spec import CAPABILITY_SETS, Process
+
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+EXIT_EXEC_FAILED = 255
+
+
+def limit(process: Process) -> None:
+    """Set resource limits and the OOM score. Raises: StartFailed that names the limit."""
+    for rlimit in process.rlimits:
+        number = getattr(resource, rlimit.type, None)
+        if number is None:
+            raise StartFailed(Reason.INVALID, f"resource limit {rlimit.type} is not known here")
+        soft, hard = (resource.RLIM_INFINITY if value < 0 else value for value in (rlimit.soft, rlimit.hard))
+        try:
+            resource.setrlimit(number, (soft, hard))
+        except (OSError, ValueError) as error:
+            raise StartFailed(
+                Reason.INVALID, f"error setting rlimit type {rlimit.type} to {rlimit.soft}:{rlimit.hard}: {error}"
+            ) from error
+    if process.oom_score_adj is not None:
+        try:
+            _write("/proc/self/oom_score_adj", str(process.oom_score_adj))
+        except OSError as error:
+            raise StartFailed(
+                Reason.INVALID, f"set oom_score_adj to {process.oom_score_adj}: {error.strerror}"
+            ) from error
+
+
+def own_streams(stdio: tuple[int, int, int], uid: int) -> None:
+    """Give pipes and terminals to the container's user, so that it may open /dev/stdout anew, and make them 0 to 2."""
+    for target, fd in enumerate(stdio):
+        status = os.fstat(fd)
+        if status.st_uid != uid and not _is_null_device(status):
+            os.fchown(fd, uid, -1)
+        os.dup2(fd, target, inheritable=True)
+
+
+def become(process: Process, user: users.User, seccomp_program: bytes | None) -> None:
+    """Turn the caller into the container's user with the container's rights, for good.
+
+    Raises: OSError, StartFailed.
+    """
+    if process.no_new_privileges:
+        credentials.set_no_new_privileges()
+    elif seccomp_program is not None:
+        seccomp.load(seccomp_program)
+    sets = _within_bounds(process)
+    credentials.drop_bounding_set(sets["bounding"])
+    credentials.set_keep_capabilities(True)
+    os.setgroups(user.groups)
+    os.setresgid(user.gid, user.gid, user.gid)
+    os.setresuid(user.uid, user.uid, user.uid)
+    credentials.set_keep_capabilities(False)
+    credentials.set_dumpable(False)  # a change of user may have reset it
+    # As Docker's: a user other than root starts without effective capabilities, unless ambient ones are asked for.
+    if user.uid != 0:
+        sets["effective"] = sets["permitted"] = sets["ambient"]
+    credentials.set_capabilities(
+        effective=sets["effective"], permitted=sets["permitted"], inheritable=sets["inheritable"]
+    )
+    credentials.set_ambient(sets["ambient"])
+    os.umask(process.umask)
+    if process.no_new_privileges and seccomp_program is not None:
+        seccomp.load(seccomp_program)
+
+
+def enter_working_folder(cwd: str) -> None:
+    """chdir, and check that the result is inside the root (CVE-2024-21626)."""
+    try:
+        os.chdir(cwd)
+        here = os.getcwd()
+    except FileNotFoundError as error:
+        raise StartFailed(
+            Reason.INVALID, f"current working directory is outside of container mount namespace root: {cwd!r}"
+        ) from error
+    except OSError as error:
+        text = f"chdir to cwd ({cwd!r}) set in config.json failed: {(error.strerror or '').lower()}"
+        raise StartFailed(Reason.NOT_EXECUTABLE, text) from error
+    if not here.startswith("/"):
+        raise StartFailed(
+            Reason.INVALID, f"current working directory is outside of container mount namespace root: {cwd!r}"
+        )
+
+
+def environment(process: Process, home: str) -> dict[bytes, bytes]:
+    """The environment as exec takes it; HOME is added where it is not set. Later settings of a name win."""
+    env: dict[bytes, bytes] = {}
+    for entry in process.env:
+        name, _, value = os.fsencode(entry).partition(b"=")
+        if name:
+            env[name] = value
+    if not env.get(b"HOME"):
+        env[b"HOME"] = os.fsencode(home)
+    return env
+
+
+def find_command(name: str, env: dict[bytes, bytes]) -> str:
+    """The path of the program that `name` means, as the user and in the folder that it will run in.
+
+    Raises: StartFailed (not-found, not-executable) in the words that Docker's client looks for.
+    """
+    if "/" in name:
+        if (problem := _not_executable(name)) is None:
+            return name
+        if problem == errno.ENOENT:
+            text = f'exec: "{name}": stat {name}: no such file or directory'
+            raise StartFailed(Reason.NOT_FOUND, text)
+        if problem == errno.ENOTDIR:
+            raise StartFailed(Reason.NOT_EXECUTABLE, f'exec: "{name}": stat {name}: not a directory')
+        raise StartFailed(Reason.NOT_EXECUTABLE, f'exec: "{name}": {os.strerror(problem).lower()}')
+    denied = False
+    for folder in os.fsdecode(env.get(b"PATH", _DEFAULT_PATH.encode())).split(":"):
+        candidate = f"{folder or '.'}/{name}"
+        problem = _not_executable(candidate)
+        if problem is None:
+            return candidate
+        denied = denied or problem == errno.EACCES
+    if denied:
+        raise StartFailed(Reason.NOT_EXECUTABLE, f'exec: "{name}": permission denied')
+    raise StartFailed(Reason.NOT_FOUND, f'exec: "{name}": executable file not found in $PATH')
+
+
+def reset_signals() -> None:
+    """Default actions and an empty mask, which exec would otherwise hand down."""
+    for number in signal.valid_signals():
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def execute(path: str, process: Process, env: dict[bytes, bytes]) -> NoReturn:
+    """exec, with descriptors 0 to 2 alone; what fails now is the process's own last word, as in Docker."""
+    close_on_exec_from(3)
+    try:
+        os.execve(path, process.args, env)  # noqa: S606  what this module is for
+    except OSError as error:
+        strerror = (error.strerror or "").lower()
+        os.write(2, f"exec {path}: {strerror}\n".encode(errors="replace"))
+    os._exit(EXIT_EXEC_FAILED)
+
+
+def _not_executable(path: str) -> int | None:
+    """None, or the errno that tells why `path` can't be executed."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        return error.errno
+    if stat.S_ISDIR(status.st_mode):
+        return errno.EISDIR
+    # faccessat2(2) would answer for mounts without exec too; access(2) and the mode's bits are what runc checks.
+    if not status.st_mode & 0o111 or not os.access(path, os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        return errno.EACCES
+    return None
+
+
+def _within_bounds(process: Process) -> dict[str, frozenset[int]]:
+    """The sets that are asked for, without what this very process, the engine, does not have itself.
+
+    Docker grants what its own daemon holds; to ask for one that it lacks is refused by the engine beforehand.
+    """
+    held = credentials.bounding_set()
+    return {kind: process.capabilities[kind] & held for kind in CAPABILITY_SETS}
+
+
+def _is_null_device(status: os.stat_result) -> bool:
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 3)
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)

@@ -1,0 +1,309 @@
+"""Building a container's root, by descriptors, inside its own mount namespace.
+
+Every path of the container is opened with RESOLVE_IN_ROOT and used by descriptor; every mount is made detached,
+given its attributes, and attached last. What hides something (the null device over a masked file) is taken from
+the host and checked before anything of the image is looked at.
+"""
+
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cais.linux import fs, mount
+from cais.linux.mount import (
+    AT_FDCWD,
+    MOUNT_ATTR__ATIME,
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
+    MS_REC,
+    MS_SLAVE,
+)
+from cais.runtime.cgroups.interface import Cgroup
+from cais.runtime.errors import Reason, StartFailed
+from cais.runtime.messages import RootFilesystem
+from cais.runtime.plan import Attributes, BindStep, CgroupStep, FilesystemStep, MountStep, RootPlan
+from cais.runtime.spec import Device
+
+_SAFE = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
+_NULL_DEVICE = (1, 3)
+_DEFAULT_DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
+_DEV_LINKS = (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"),
+              ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx"), ("core", "/proc/kcore"))  # fmt: skip
+_TYPES = {"c": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO, "u": stat.S_IFCHR}
+
+
+class Root:
+    """The root file system of a container that is being started; `fd` is its mount."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._null_fd = _open_null_device()
+        self._devpts_fd: int | None = None
+
+    def apply(self, plan: RootPlan, cgroup: Cgroup, devices: tuple[Device, ...]) -> None:
+        """Execute the plan's mounts in order, then hide what it hides.
+
+        Raises: StartFailed that names the mount.
+        """
+        for step in plan.steps:
+            with _named(f"mount {step.target}"):
+                self._attach(step, cgroup)
+        with _named("make the devices of /dev"):
+            self._make_devices(devices, plan.populate_dev)
+        for name, value in plan.sysctl.items():
+            self._set_sysctl(name, value)
+        for path in plan.readonly_paths:
+            with _named(f"make {path} read-only"):
+                self._make_readonly(path)
+        with _named("hide the masked paths"):
+            self._mask(plan.masked_paths)
+
+    def make_directories(self, path: str) -> int:
+        """Make the missing folders of `path`; an O_PATH descriptor of the last. Raises: OSError."""
+        return fs.make_directories(self.fd, path)
+
+    def seal(self) -> None:
+        """Make the root itself read-only; mounts below it stay as they are."""
+        mount.mount_setattr(self.fd, attr_set=MOUNT_ATTR_RDONLY)
+
+    def devpts_fd(self) -> int:
+        """The root of the container's own devpts. Raises: StartFailed where the config mounts none."""
+        if self._devpts_fd is None:
+            raise StartFailed(Reason.INVALID, "a terminal was asked for, but no devpts is mounted at /dev/pts")
+        return self._devpts_fd
+
+    def bind_console(self, slave_fd: int) -> None:
+        """Show the terminal at /dev/console."""
+        tree = mount.open_tree(slave_fd, "")
+        target = fs.make_file(self.fd, "/dev/console", 0o600)
+        mount.move_mount(tree, target)
+        os.close(tree)
+        os.close(target)
+
+    def _attach(self, step: MountStep, cgroup: Cgroup) -> None:
+        if isinstance(step, CgroupStep):
+            self._attach_cgroup(step, cgroup)
+        elif isinstance(step, BindStep):
+            self._attach_bind(step)
+        else:
+            self._attach_filesystem(step)
+
+    def _attach_filesystem(self, step: FilesystemStep) -> None:
+        fd = mount.create_filesystem(
+            step.fstype, list(step.options), source=step.source, attributes=step.attributes.attr_set
+        )
+        if step.strict_target:
+            _ensure_directory(self.fd, step.target)
+            resolve = fs.RESOLVE_IN_ROOT | fs.RESOLVE_NO_SYMLINKS
+            target = fs.openat2(self.fd, step.target, os.O_PATH | os.O_DIRECTORY, resolve=resolve)
+        else:
+            target = fs.make_directories(self.fd, step.target)
+        _set_propagation(fd, step.attributes)
+        mount.move_mount(fd, target)
+        os.close(target)
+        if step.fstype == "devpts":
+            self._devpts_fd = fd
+        else:
+            os.close(fd)
+
+    def _attach_bind(self, step: BindStep) -> None:
+        fd = mount.open_tree(AT_FDCWD, step.source, recursive=step.recursive)
+        attributes = step.attributes
+        if attributes.attr_set:
+            clear = MOUNT_ATTR__ATIME if attributes.attr_set & MOUNT_ATTR__ATIME else 0
+            mount.mount_setattr(
+                fd, attr_set=attributes.attr_set, attr_clr=clear, recursive=attributes.recursive
+            )
+        _set_propagation(fd, attributes)
+        is_folder = stat.S_ISDIR(os.fstat(fd).st_mode)
+        target = (fs.make_directories if is_folder else fs.make_file)(self.fd, step.target)
+        try:
+            if fs.filesystem_type(target) == fs.PROC_SUPER_MAGIC and not step.target.startswith("/proc/"):
+                raise StartFailed(Reason.INVALID, f"{step.target} leads into /proc of the container")
+            mount.move_mount(fd, target)
+        finally:
+            os.close(target)
+            os.close(fd)
+
+    def _attach_cgroup(self, step: CgroupStep, cgroup: Cgroup) -> None:
+        view = cgroup.mounts()
+        target = fs.make_directories(self.fd, step.target)
+        if view.version == 2:
+            fd = mount.create_filesystem("cgroup2", [], source="cgroup", attributes=step.attributes.attr_set)
+            mount.move_mount(fd, target)
+            return
+        top = mount.create_filesystem("tmpfs", [("mode", "755")], source="tmpfs", attributes=_SAFE)
+        mount.move_mount(top, target)
+        for name, host_directory in view.binds:
+            fd = mount.open_tree(AT_FDCWD, host_directory)
+            mount.mount_setattr(fd, attr_set=step.attributes.attr_set, propagation=mount.MS_PRIVATE)
+            os.mkdir(name, 0o755, dir_fd=top)
+            point = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=top)
+            mount.move_mount(fd, point)
+            os.close(point)
+            os.close(fd)
+        for name, aim in view.links:
+            os.symlink(aim, name, dir_fd=top)
+        mount.mount_setattr(top, attr_set=step.attributes.attr_set)
+        os.close(top)
+        os.close(target)
+
+    def _make_devices(self, devices: tuple[Device, ...], populate: bool) -> None:
+        if not populate:
+            return
+        dev = fs.open_in_root(self.fd, "/dev", os.O_RDONLY | os.O_DIRECTORY)
+        for name, major, minor in _DEFAULT_DEVICES:
+            _make_node(dev, name, stat.S_IFCHR | 0o666, os.makedev(major, minor), (0, 0))
+        for name, aim in _DEV_LINKS:
+            try:
+                os.symlink(aim, name, dir_fd=dev)
+            except FileExistsError:
+                pass
+        for device in devices:
+            folder, _, name = device.path.rpartition("/")
+            parent = fs.make_directories(self.fd, folder or "/")
+            number = os.makedev(device.major, device.minor)
+            _make_node(parent, name, _TYPES[device.type] | device.mode, number, (device.uid, device.gid))
+            os.close(parent)
+        os.close(dev)
+
+    def _set_sysctl(self, name: str, value: str) -> None:
+        path = "proc/sys/" + name.replace(".", "/")
+        with _named(f"set the sysctl {name}"):
+            proc = fs.open_in_root(self.fd, "/proc", os.O_PATH | os.O_DIRECTORY)
+            if fs.filesystem_type(proc) != fs.PROC_SUPER_MAGIC:
+                raise StartFailed(Reason.INVALID, f"set the sysctl {name}: no procfs is mounted at /proc")
+            resolve = fs.RESOLVE_BENEATH | fs.RESOLVE_NO_SYMLINKS | fs.RESOLVE_NO_XDEV
+            fd = fs.openat2(proc, path.removeprefix("proc/"), os.O_WRONLY, resolve=resolve)
+            os.write(fd, value.encode())
+            os.close(fd)
+            os.close(proc)
+
+    def _make_readonly(self, path: str) -> None:
+        try:
+            target = fs.open_in_root(self.fd, path, os.O_PATH)
+        except FileNotFoundError:
+            return
+        tree = mount.open_tree(target, "", recursive=True)
+        mount.mount_setattr(tree, attr_set=MOUNT_ATTR_RDONLY, recursive=True)
+        mount.move_mount(tree, target)
+        os.close(tree)
+        os.close(target)
+
+    def _mask(self, paths: tuple[str, ...]) -> None:
+        empty_fd = -1
+        for path in paths:
+            try:
+                target = fs.open_in_root(self.fd, path, os.O_PATH)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            if stat.S_ISDIR(os.fstat(target).st_mode):
+                if empty_fd < 0:
+                    attributes = _SAFE | MOUNT_ATTR_RDONLY
+                    empty_fd = mount.create_filesystem("tmpfs", [("size", "0")], source="tmpfs", attributes=attributes)
+                    tree = empty_fd
+                else:
+                    tree = mount.open_tree(empty_fd, "")
+            else:
+                tree = mount.open_tree(self._null_fd, "")
+            mount.move_mount(tree, target)
+            os.close(target)
+            if tree != empty_fd:
+                os.close(tree)
+        if empty_fd >= 0:
+            os.close(empty_fd)
+
+
+def assemble(rootfs: RootFilesystem, mount_point: str) -> Root:
+    """Mount the overlay and attach it at `mount_point`, in a mount namespace of the caller's own.
+
+    Nothing that is mounted from here on reaches the host; mounts of the host still arrive (for bind mounts that
+    ask for it). Raises: OSError.
+    """
+    mount.mount("", "/", None, MS_SLAVE | MS_REC)
+    if rootfs.volatile:
+        # Left by an earlier start: overlayfs refuses to use a volatile layer again unless told that it may be lost.
+        shutil.rmtree(os.path.join(rootfs.work, "work", "incompat"), ignore_errors=True)
+    fd = _overlay(rootfs, mount_point)
+    mount.mount_setattr(fd, propagation=mount.MS_PRIVATE)
+    return Root(fd)
+
+
+def _overlay(rootfs: RootFilesystem, mount_point: str) -> int:
+    options: list[tuple[str, str | None]] = [("lowerdir+", path) for path in rootfs.lower]
+    options += [("upperdir", rootfs.upper), ("workdir", rootfs.work), ("index", "off")]
+    if rootfs.volatile:
+        options.append(("volatile", None))
+    try:
+        fd = mount.create_filesystem("overlay", options, source="overlay")
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return _overlay_by_mount(rootfs, mount_point)
+    target = os.open(mount_point, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    mount.move_mount(fd, target)
+    os.close(target)
+    return fd
+
+
+def _overlay_by_mount(rootfs: RootFilesystem, mount_point: str) -> int:
+    """The same through mount(2), for kernels before 6.8, which know no `lowerdir+`.
+
+    All layers share one page of text there, so they are named relative to their common folder, which is why the
+    caller's current folder changes.
+    """
+    common = os.path.commonpath([os.path.dirname(path) for path in rootfs.lower])
+    os.chdir(common)
+    lower = ":".join(_escape(os.path.relpath(path, common)) for path in rootfs.lower)
+    data = f"lowerdir={lower},upperdir={_escape(rootfs.upper)},workdir={_escape(rootfs.work)},index=off"
+    mount.mount("overlay", mount_point, "overlay", 0, data + (",volatile" if rootfs.volatile else ""))
+    return os.open(mount_point, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _escape(path: str) -> str:
+    for character in ("\\", ",", ":"):
+        path = path.replace(character, "\\" + character)
+    return path
+
+
+def _open_null_device() -> int:
+    fd = os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
+    status = os.fstat(fd)
+    if not stat.S_ISCHR(status.st_mode) or (os.major(status.st_rdev), os.minor(status.st_rdev)) != _NULL_DEVICE:
+        raise StartFailed(Reason.INTERNAL, "/dev/null of the host is not the null device")
+    return fd
+
+
+def _ensure_directory(root_fd: int, target: str) -> None:
+    os.close(fs.make_directories(root_fd, target))
+
+
+def _set_propagation(fd: int, attributes: Attributes) -> None:
+    mount.mount_setattr(fd, propagation=attributes.propagation, recursive=attributes.propagation_recursive)
+
+
+def _make_node(dir_fd: int, name: str, mode: int, device: int, owner: tuple[int, int]) -> None:
+    try:
+        os.mknod(name, mode, device, dir_fd=dir_fd)
+    except FileExistsError:
+        status = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        if stat.S_IFMT(status.st_mode) != stat.S_IFMT(mode) or status.st_rdev != device:
+            raise
+        return
+    if owner != (0, 0):
+        os.chown(name, *owner, dir_fd=dir_fd, follow_symlinks=False)
+
+
+@contextmanager
+def _named(operation: str) -> Iterator[None]:
+    """Say which step failed."""
+    try:
+        yield
+    except OSError as error:
+        where = f" {error.filename!r}" if error.filename else ""
+        raise StartFailed(Reason.INVALID, f"{operation}: {error.strerror}{where}") from error
