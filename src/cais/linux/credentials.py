@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import os
 from types import MappingProxyType
 
 from cais.linux.libc import check, libc, syscall
@@ -23,7 +24,6 @@ _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 # <linux/prctl.h>
 _PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8
-_PR_SET_NAME = 15
 _PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
@@ -68,9 +68,10 @@ def set_no_new_privileges() -> None:
 
 
 def set_name(name: str) -> None:
-    """The name of this process in `ps`: 15 bytes at most. PR_SET_NAME."""
-    encoded = ctypes.create_string_buffer(name.encode()[:15])
-    check(libc.prctl(_PR_SET_NAME, encoded, ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)))
+    """The name of this process in `ps`: 15 bytes at most. proc_pid_comm(5)."""
+    fd = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(fd, name.encode())
+    os.close(fd)
 
 
 def bounding_set() -> frozenset[int]:
@@ -85,9 +86,9 @@ def bounding_set() -> frozenset[int]:
     return frozenset(held)
 
 
-def drop_bounding_set(keep: frozenset[int]) -> None:
-    """Drop every capability but those of `keep` from the bounding set. PR_CAPBSET_DROP."""
-    for number in bounding_set() - keep:
+def drop_from_bounding_set(numbers: frozenset[int]) -> None:
+    """Drop capabilities from the bounding set, for good. PR_CAPBSET_DROP."""
+    for number in numbers:
         prctl(_PR_CAPBSET_DROP, number)
 
 

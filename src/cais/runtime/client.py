@@ -29,6 +29,7 @@ from cais.runtime.messages import (
     Hello,
     Lost,
     Oom,
+    Outline,
     RunningExec,
     StartRequest,
 )
@@ -188,14 +189,15 @@ class Monitor:
     async def start(self, spawner: _Spawner, request: StartRequest, attachments: Sequence[Attachment]) -> None:
         """Have the spawner make the monitor. Raises: StartFailed, ChannelClosed."""
         mine, theirs = pair()
-        with theirs:
+        with theirs, _listener(request.bundle) as listener:
             message = {
                 "type": "start",
+                "outline": Outline.of_config(_read_config(request.bundle)).to_json(),
                 "request": request.to_json(),
                 "attachments": [item.options.to_json() for item in attachments],
             }
             greeting = self._use(mine)
-            spawner.send(message, [theirs.fileno(), *(item.fd for item in attachments)])
+            spawner.send(message, [theirs.fileno(), listener.fileno(), *(item.fd for item in attachments)])
         answer = await greeting
         if answer["type"] == "failed":
             self.detach()
@@ -348,7 +350,10 @@ def read_exit_record(path: str) -> Exited | None:
 
 def bury(bundle: str) -> None:
     """Kill and remove what is left of a container whose monitor is gone. Blocks; for a thread."""
-    path = _cgroup_path(bundle)
+    try:
+        path = Outline.of_config(_read_config(bundle)).cgroups_path
+    except (OSError, ValueError):
+        path = ""
     if path:
         group = cgroups.open_hierarchy().open(path)
         try:
@@ -373,10 +378,20 @@ def sweep(run_root: Path, cgroup_parent: str, keep: set[str]) -> None:
             shutil.rmtree(bundle, ignore_errors=True)
 
 
-def _cgroup_path(bundle: str) -> str:
-    try:
-        with open(os.path.join(bundle, "config.json"), "rb") as file:
-            config: dict[str, Any] = json.load(file)
-    except (OSError, ValueError):
-        return ""
-    return str(config.get("linux", {}).get("cgroupsPath", ""))
+def _listener(bundle: str) -> socket.socket:
+    """The socket at which a later caisd finds the monitor. It is made here: what the monitor does not do, it needs
+    no memory for."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(bundle, SOCKET_NAME))
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    with in_folder(bundle, SOCKET_NAME) as address:
+        listener.bind(address)
+        os.chmod(address, 0o600)
+    listener.listen(4)
+    return listener
+
+
+def _read_config(bundle: str) -> dict[str, Any]:
+    with open(os.path.join(bundle, "config.json"), "rb") as file:
+        config: dict[str, Any] = json.load(file)
+    return config

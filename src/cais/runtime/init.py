@@ -1,7 +1,8 @@
 """A container's first process, from its fork to its exec.
 
 It runs alone in its new PID namespace, so nothing can look at it; whatever fails is told to the monitor as a
-message, and the process ends. Order: control groups, namespaces, root, terminal, pivot, identity, exec.
+message, and the process ends; the monitor removes the control groups. Order: control groups, namespaces, root,
+terminal, pivot, identity, exec.
 """
 
 import os
@@ -13,12 +14,13 @@ from cais.errors import CaisError
 from cais.linux import credentials, mount, namespaces, tty
 from cais.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWNS, CLONE_NEWPID
 from cais.runtime import plan, process, rootfs, users
-from cais.runtime.cgroups.interface import Cgroup
+from cais.runtime.cgroups.interface import Hierarchy
+from cais.runtime.cgroups.resources import Resources
 from cais.runtime.channel import Channel, ChannelClosed
 from cais.runtime.errors import Reason, StartFailed
 from cais.runtime.messages import StartRequest
 from cais.runtime.rootfs import Root
-from cais.runtime.spec import Spec
+from cais.runtime.spec import Spec, load
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +28,7 @@ class Launch:
     """What the monitor hands to the process it forks. stdio: None where a terminal is asked for."""
 
     request: StartRequest
-    spec: Spec
-    cgroup: Cgroup
-    cgroup_version: int
-    seccomp_program: bytes | None
+    hierarchy: Hierarchy
     stdio: tuple[int, int, int] | None
     connection: socket.socket
 
@@ -59,17 +58,20 @@ def report(channel: Channel, error: StartFailed) -> None:
 
 
 def _run(launch: Launch, channel: Channel) -> NoReturn:
-    spec, request = launch.spec, launch.request
+    request, version = launch.request, launch.hierarchy.version
+    spec = load(request.bundle)
+    seccomp_program = process.read_program(request.seccomp)
+    cgroup = launch.hierarchy.create(spec.cgroups_path, Resources.from_oci(spec.resources))
+    cgroup.join()
     os.setsid()
     os.umask(0)
     credentials.new_session_keyring(f"_ses.{request.id}")
-    launch.cgroup.join()
-    _enter_namespaces(spec, launch.cgroup_version)
+    _enter_namespaces(spec, version)
     _name_host(spec)
     if spec.has_new("network"):
         namespaces.loopback_up()
     root = rootfs.assemble(request.rootfs, os.path.join(request.bundle, "rootfs"))
-    root.apply(plan.of_spec(spec), launch.cgroup, spec.devices)
+    root.apply(plan.of_spec(spec), cgroup, spec.devices)
     stdio = launch.stdio or _open_terminal(root, request, channel)
     os.close(_make_working_folder(root, spec.process.cwd))
     user = users.resolve(root.fd, spec.process.user, spec.process.additional_groups)
@@ -78,7 +80,7 @@ def _run(launch: Launch, channel: Channel) -> NoReturn:
     mount.pivot_root(root.fd)
     process.limit(spec.process)
     process.own_streams(stdio, user.uid)
-    process.become(spec.process, user, launch.seccomp_program)
+    process.become(spec.process, user, seccomp_program)
     process.enter_working_folder(spec.process.cwd)
     env = process.environment(spec.process, user.home)
     path = process.find_command(spec.process.args[0], env)

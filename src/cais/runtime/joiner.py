@@ -19,7 +19,8 @@ from cais.runtime.cgroups.interface import Cgroup
 from cais.runtime.channel import Channel, ChannelClosed
 from cais.runtime.errors import Reason, StartFailed
 from cais.runtime.init import report
-from cais.runtime.spec import Process
+from cais.runtime.messages import ExecRequest
+from cais.runtime.spec import parse_process
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,7 @@ class Joining:
     cgroup: Cgroup
     namespaces_fd: int
     namespace_flags: int
-    process: Process
-    terminal_size: tuple[int, int] | None
-    seccomp_program: bytes | None
+    request: ExecRequest
     stdio: tuple[int, int, int] | None
     connection: socket.socket
 
@@ -44,6 +43,8 @@ def run(joining: Joining) -> NoReturn:
         _run(joining, channel)
     except StartFailed as error:
         report(channel, error)
+    except (KeyError, TypeError, ValueError) as error:
+        report(channel, StartFailed(Reason.INVALID, f"the process is not valid: {error!r}"))
     except CaisError as error:
         report(channel, StartFailed(Reason.INVALID, error.message))
     except ChannelClosed:
@@ -54,7 +55,8 @@ def run(joining: Joining) -> NoReturn:
 
 
 def _run(joining: Joining, channel: Channel) -> NoReturn:
-    wanted = joining.process
+    wanted = parse_process(joining.request.process)
+    seccomp_program = process.read_program(joining.request.seccomp)
     os.umask(0)
     process.limit(wanted)
     joining.cgroup.join()
@@ -65,7 +67,7 @@ def _run(joining: Joining, channel: Channel) -> NoReturn:
     user = users.resolve(root_fd, wanted.user, wanted.additional_groups)
     os.close(root_fd)
     process.own_streams(stdio, user.uid)
-    process.become(wanted, user, joining.seccomp_program)
+    process.become(wanted, user, seccomp_program)
     process.enter_working_folder(wanted.cwd)
     env = process.environment(wanted, user.home)
     path = process.find_command(wanted.args[0], env)
@@ -91,8 +93,8 @@ def _open_terminal(root_fd: int, joining: Joining, channel: Channel) -> tuple[in
         os.close(devpts_fd)
     channel.send({"type": "terminal"}, [master_fd])
     os.close(master_fd)
-    if joining.terminal_size:
-        tty.set_size(slave_fd, *joining.terminal_size)
+    if joining.request.terminal_size:
+        tty.set_size(slave_fd, *joining.request.terminal_size)
     return slave_fd, slave_fd, slave_fd
 
 

@@ -8,7 +8,7 @@
 
     starting process ── terminal (the master's descriptor) ──▶ monitor
                      ── failed (reason, message) ──▶             then it ends
-                     ── executing ──▶                            then the channel ends: exec succeeded
+                     ── executing ──▶                            nothing is left but exec itself
 
 Every message is a JSON object with a `type`; these classes are its typed forms. Unknown keys are ignored,
 so that an older monitor and a newer caisd understand each other.
@@ -54,6 +54,30 @@ class LogTarget(Record):
     path: str
     max_bytes: int
     max_files: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outline(Record):
+    """What the monitor itself needs of the config, read by caisd: the config is parsed in the process that becomes
+    the container's first, so that the pages this takes are not the monitor's for its whole life.
+
+    pid_namespace: "" for a new one, a path to join that one, None to stay in the host's.
+    """
+
+    terminal: bool
+    cgroups_path: str
+    pid_namespace: str | None
+
+    @classmethod
+    def of_config(cls, config: dict[str, Any]) -> "Outline":
+        """The outline of an OCI config."""
+        linux = config.get("linux", {})
+        entries = [item.get("path", "") for item in linux.get("namespaces", []) if item.get("type") == "pid"]
+        return cls(
+            terminal=bool(config.get("process", {}).get("terminal", False)),
+            cgroups_path=linux.get("cgroupsPath", ""),
+            pid_namespace=entries[0] if entries else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,9 @@ from typing import Any, NoReturn
 
 from cais.errors import CaisError
 from cais.linux import credentials, namespaces
-from cais.runtime import init, joiner, spec
+from cais.runtime import init, joiner
 from cais.runtime.cgroups.interface import Cgroup, Hierarchy
-from cais.runtime.cgroups.resources import Resources
-from cais.runtime.channel import Channel, ChannelClosed, Message, in_folder, pair
+from cais.runtime.channel import Channel, ChannelClosed, Message, pair
 from cais.runtime.errors import Reason, StartFailed
 from cais.runtime.log import JsonFileLog
 from cais.runtime.messages import (
@@ -28,6 +27,7 @@ from cais.runtime.messages import (
     Exited,
     Hello,
     Oom,
+    Outline,
     Record,
     RunningExec,
     StartRequest,
@@ -59,19 +59,27 @@ class _Task:
 class Monitor:
     """The monitor's state and its event loop."""
 
-    def __init__(self, hierarchy: Hierarchy, request: StartRequest, control: Channel) -> None:
+    def __init__(
+        self,
+        hierarchy: Hierarchy,
+        request: StartRequest,
+        outline: Outline,
+        control: Channel,
+        listener: socket.socket,
+    ) -> None:
         self._hierarchy = hierarchy
         self._request = request
+        self.container_id = request.id
+        self._outline = outline
         self._control: Channel | None = control
         self._poller = Poller()
-        self._spec: spec.Spec
-        self._cgroup: Cgroup
+        self._cgroup: Cgroup = hierarchy.open(outline.cgroups_path)
         self._main: _Task
         self._execs: dict[str, _Task] = {}
         self._started_at_ns = 0
         self._oom_kills = 0
         self._oom_fd: int | None = None
-        self._listener: socket.socket | None = None
+        self._listener = listener
 
     def run(self, attachments: list[tuple[int, StreamOptions]]) -> None:
         """Start the container and stay with it until it has ended and everything is told."""
@@ -81,7 +89,9 @@ class Monitor:
             self._tell({"type": "failed", "reason": error.reason, "message": error.message})
             return
         self._watch_control()
+        self._poller.add(self._listener.fileno(), select.EPOLLIN, lambda _: self._accept())
         self._tell({"type": "started", "pid": self._main.pid, "started_at_ns": self._started_at_ns})
+        self._watch_oom()
         while self._main.exit_code is None:
             held = any(task.streams.held_back for task in self._tasks())
             self._poller.run_once(_HELD_BACK_SECONDS if held else None)
@@ -94,19 +104,12 @@ class Monitor:
 
     def _start(self, attachments: list[tuple[int, StreamOptions]]) -> None:
         request = self._request
-        self._spec = spec.load(request.bundle)
-        program = _read_program(request.seccomp)
-        try:
-            resources = Resources.from_oci(self._spec.resources)
-            self._cgroup = self._hierarchy.create(self._spec.cgroups_path, resources)
-        except CaisError as error:
-            raise StartFailed(Reason.INVALID, error.message) from error
         try:
             log = JsonFileLog(request.log) if request.log else None
             streams = self._new_streams(log, None, close_stdin_once=request.stdin_once)
             for fd, options in attachments:
                 streams.attach(fd, options)
-            self._main = self._start_first(program, streams)
+            self._main = self._start_first(streams)
         except BaseException as error:
             self._cgroup.kill()
             self._cgroup.remove()
@@ -115,21 +118,16 @@ class Monitor:
                 raise StartFailed(Reason.INTERNAL, f"start the container: {error}") from error
             raise
 
-    def _start_first(self, program: bytes | None, streams: Streams) -> _Task:
+    def _start_first(self, streams: Streams) -> _Task:
         os.makedirs(os.path.join(self._request.bundle, "rootfs"), mode=0o700, exist_ok=True)
-        terminal = self._spec.process.terminal
-        theirs, ours = (None, None) if terminal else _make_pipes(self._request.open_stdin)
+        theirs, ours = (None, None) if self._outline.terminal else _make_pipes(self._request.open_stdin)
         mine, child_end = pair()
-        launch = init.Launch(
-            self._request, self._spec, self._cgroup, self._hierarchy.version, program, theirs, child_end
-        )
+        launch = init.Launch(self._request, self._hierarchy, theirs, child_end)
         pid = self._fork_into_pid_namespace(lambda: init.run(launch), mine)
         child_end.close()
         _close_all(theirs)
         channel = Channel(mine)
         try:
-            self._listen()  # while the other process works
-            self._watch_oom()
             task = self._await_exec(channel, streams, pid, None)
         except BaseException:
             os.kill(pid, signal.SIGKILL)
@@ -141,34 +139,36 @@ class Monitor:
 
     def _fork_into_pid_namespace(self, child: Any, mine: socket.socket) -> int:
         """Fork a process whose PID namespace is the container's; later forks stay in this one."""
-        entry = next((item for item in self._spec.namespaces if item.type == "pid"), None)
+        path = self._outline.pid_namespace
         own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            if entry and entry.path:
-                fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC)
+            if path:
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 namespaces.setns(fd, namespaces.CLONE_NEWPID)
                 os.close(fd)
-            elif entry:
+            elif path is not None:
                 namespaces.unshare(namespaces.CLONE_NEWPID)
             pid = os.fork()
             if pid == 0:
                 mine.close()
                 child()
                 os._exit(255)
-            if entry:
+            if path is not None:
                 namespaces.setns(own, namespaces.CLONE_NEWPID)
             return pid
         finally:
             os.close(own)
 
     def _await_exec(self, channel: Channel, streams: Streams, pid: int, helper: int | None) -> _Task:
-        """Wait until the process has exec'ed. helper: the joiner, which ends by itself and is reaped here.
+        """Wait until nothing is left to the process but exec. helper: the joiner, which ends by itself.
 
+        The command has been found executable by then; should exec fail all the same (a wrong format), the process
+        says so on its standard error and ends with 255, as in Docker.
         Raises: StartFailed.
         """
         executing = False
         try:
-            while True:
+            while not executing:
                 message, descriptors = channel.receive()
                 if message["type"] == "terminal":
                     streams.use_terminal(descriptors[0], with_input=True)
@@ -178,16 +178,26 @@ class Monitor:
                     executing = True
                     pid = message.get("pid", pid)
         except ChannelClosed:
-            if not executing:
-                raise StartFailed(Reason.INTERNAL, "the process ended before it could be executed") from None
+            raise StartFailed(Reason.INTERNAL, "the process ended before it could be executed") from None
         finally:
             channel.close()
             if helper is not None:
-                os.waitpid(helper, 0)
+                self._reap_later(helper)
         self._started_at_ns = self._started_at_ns or time.time_ns()
         task = _Task(pid, os.pidfd_open(pid), streams)
         self._poller.add(task.pidfd, select.EPOLLIN, lambda _: self._on_end(task))
         return task
+
+    def _reap_later(self, pid: int) -> None:
+        """Reap a child that is about to end."""
+        fd = os.pidfd_open(pid)
+
+        def reap(_: int) -> None:
+            self._poller.remove(fd)
+            os.close(fd)
+            os.waitpid(pid, 0)
+
+        self._poller.add(fd, select.EPOLLIN, reap)
 
     def _new_streams(self, log: JsonFileLog | None, exec_id: str | None, *, close_stdin_once: bool) -> Streams:
         return Streams(
@@ -200,27 +210,14 @@ class Monitor:
 
     # Talking to caisd
 
-    def _listen(self) -> None:
-        _unlink_if_there(os.path.join(self._request.bundle, SOCKET_NAME))
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        with in_folder(self._request.bundle, SOCKET_NAME) as address:
-            listener.bind(address)
-            os.chmod(address, 0o600)
-        listener.listen(4)
-        listener.setblocking(False)
-        self._poller.add(listener.fileno(), select.EPOLLIN, lambda _: self._accept(listener))
-        self._listener = listener
-
     def _stop_listening(self) -> None:
-        if self._listener:
-            self._poller.remove(self._listener.fileno())
-            self._listener.close()
-            self._listener = None
-            _unlink_if_there(os.path.join(self._request.bundle, SOCKET_NAME))
+        self._poller.remove(self._listener.fileno())
+        self._listener.close()
+        _unlink_if_there(os.path.join(self._request.bundle, SOCKET_NAME))
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self) -> None:
         try:
-            connection, _ = listener.accept()
+            connection, _ = self._listener.accept()
         except OSError:
             return
         self._drop_control()
@@ -296,19 +293,16 @@ class Monitor:
 
     def _exec(self, request: ExecRequest, options: StreamOptions | None, descriptors: list[int]) -> int:
         self._forget_ended()
-        process = spec.parse_process(request.process)
         streams = self._new_streams(None, request.id, close_stdin_once=True)
         wants_input = bool(options and options.stdin)
-        theirs, ours = (None, None) if process.terminal else _make_pipes(wants_input)
+        theirs, ours = (None, None) if request.process.get("terminal") else _make_pipes(wants_input)
         mine, child_end = pair()
         joining = joiner.Joining(
             container_id=self._request.id,
             cgroup=self._cgroup,
             namespaces_fd=self._main.pidfd,
             namespace_flags=_NAMESPACES,
-            process=process,
-            terminal_size=request.terminal_size,
-            seccomp_program=_read_program(request.seccomp),
+            request=request,
             stdio=theirs,
             connection=child_end,
         )
@@ -385,7 +379,7 @@ class Monitor:
         """The first process has ended: end the rest, record it, tell caisd, and let the clients have what is left."""
         exit_code = self._main.exit_code or 0
         finished_at_ns = time.time_ns()
-        if not self._spec.has_new("pid"):
+        if self._outline.pid_namespace != "":
             self._cgroup.kill()  # with a PID namespace of its own, the kernel has done so
         for task in [task for task in self._execs.values() if task.exit_code is None]:
             self._on_end(task)
@@ -414,19 +408,16 @@ class Monitor:
             self._poller.run_once(deadline - time.monotonic())
 
 
-def main(
-    hierarchy: Hierarchy, request: StartRequest, control: Channel, attachments: list[tuple[int, StreamOptions]]
-) -> NoReturn:
+def main(monitor: Monitor, attachments: list[tuple[int, StreamOptions]]) -> NoReturn:
     """Be a monitor, in a process just forked from the spawner. Never returns."""
     status = 1
     try:
         os.setsid()
         credentials.set_name("cais-monitor")
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        Monitor(hierarchy, request, control).run(attachments)
+        monitor.run(attachments)
         status = 0
     except BaseException as error:  # noqa: BLE001  a forked child must never return into its parent's code
-        sys.stderr.write(f"monitor of {request.id}: {type(error).__name__}: {error}\n")
+        sys.stderr.write(f"monitor of {monitor.container_id}: {type(error).__name__}: {error}\n")
         sys.stderr.flush()
     os._exit(status)
 
@@ -446,13 +437,6 @@ def _close_all(descriptors: tuple[int, ...] | None) -> None:
     for fd in descriptors or ():
         if fd >= 0:
             os.close(fd)
-
-
-def _read_program(path: str | None) -> bytes | None:
-    if path is None:
-        return None
-    with open(path, "rb", buffering=0) as file:
-        return file.read()
 
 
 def _write_atomically(path: str, value: dict[str, Any]) -> None:

@@ -19,6 +19,15 @@ from cais.runtime.spec import CAPABILITY_SETS, Process
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 EXIT_EXEC_FAILED = 255
+_HELD = credentials.bounding_set()
+
+
+def read_program(path: str | None) -> bytes | None:
+    """The compiled seccomp filter in a file of the host. Raises: OSError."""
+    if path is None:
+        return None
+    with open(path, "rb", buffering=0) as file:
+        return file.read()
 
 
 def limit(process: Process) -> None:
@@ -62,7 +71,7 @@ def become(process: Process, user: users.User, seccomp_program: bytes | None) ->
     elif seccomp_program is not None:
         seccomp.load(seccomp_program)
     sets = _within_bounds(process)
-    credentials.drop_bounding_set(sets["bounding"])
+    credentials.drop_from_bounding_set(_HELD - sets["bounding"])
     credentials.set_keep_capabilities(True)
     os.setgroups(user.groups)
     os.setresgid(user.gid, user.gid, user.gid)
@@ -138,10 +147,12 @@ def find_command(name: str, env: dict[bytes, bytes]) -> str:
 
 
 def reset_signals() -> None:
-    """Default actions and an empty mask, which exec would otherwise hand down."""
-    for number in signal.valid_signals():
-        if number not in (signal.SIGKILL, signal.SIGSTOP):
-            signal.signal(number, signal.SIG_DFL)
+    """Default actions and an empty mask, which exec would otherwise hand down.
+
+    The interpreter ignores SIGPIPE and SIGXFSZ; the spawner has seen to all others before its first fork.
+    """
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
@@ -175,8 +186,7 @@ def _within_bounds(process: Process) -> dict[str, frozenset[int]]:
 
     Docker grants what its own daemon holds; to ask for one that it lacks is refused by the engine beforehand.
     """
-    held = credentials.bounding_set()
-    return {kind: process.capabilities[kind] & held for kind in CAPABILITY_SETS}
+    return {kind: process.capabilities[kind] & _HELD for kind in CAPABILITY_SETS}
 
 
 def _is_null_device(status: os.stat_result) -> bool:

@@ -18,7 +18,7 @@ from cais.runtime.cgroups import open_hierarchy
 from cais.runtime.cgroups.interface import Hierarchy
 from cais.runtime.channel import Channel, ChannelClosed, Message
 from cais.runtime.errors import Reason
-from cais.runtime.messages import StartRequest, StreamOptions
+from cais.runtime.messages import Outline, StartRequest, StreamOptions
 
 
 def main(connection_fd: int) -> NoReturn:
@@ -26,8 +26,8 @@ def main(connection_fd: int) -> NoReturn:
     os.setsid()
     credentials.set_name("cais-spawner")
     credentials.set_dumpable(False)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the monitors
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    reset_signals()
+    _ignore_children()
     hierarchy = open_hierarchy()
     channel = Channel(socket.socket(fileno=connection_fd))
     os.set_inheritable(connection_fd, False)
@@ -41,6 +41,22 @@ def main(connection_fd: int) -> NoReturn:
             _serve(hierarchy, channel)
     except ChannelClosed:
         os._exit(0)
+
+
+def reset_signals() -> None:
+    """Default actions whatever caisd had, so that a container's first process finds them without further work."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _ignore_children() -> None:
+    """Have the kernel reap the monitors, and reap those that ended when it did not."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
 
 
 def forbid_imports() -> None:
@@ -62,16 +78,23 @@ def _serve(hierarchy: Hierarchy, channel: Channel) -> None:
 
 
 def _fork_monitor(hierarchy: Hierarchy, channel: Channel, message: Message, descriptors: list[int]) -> None:
+    # Read here, not in the monitor: a page that only reading touches would be the monitor's own for its whole life.
+    options = [StreamOptions.from_json(item) for item in message["attachments"]]
+    request = StartRequest.from_json(message["request"])
+    outline = Outline.from_json(message["outline"])
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the monitor's: it waits for its children
     try:
         pid = os.fork()
     except OSError as error:
         control = Channel(socket.socket(fileno=os.dup(descriptors[0])))
         control.send({"type": "failed", "reason": Reason.INTERNAL, "message": f"fork a monitor: {error.strerror}"})
         control.close()
+        _ignore_children()
         return
     if pid == 0:
         channel.socket.close()
         control = Channel(socket.socket(fileno=descriptors[0]))
-        options = [StreamOptions.from_json(item) for item in message["attachments"]]
-        request = StartRequest.from_json(message["request"])
-        monitor.main(hierarchy, request, control, list(zip(descriptors[1:], options, strict=True)))
+        listener = socket.socket(fileno=descriptors[1])
+        attachments = list(zip(descriptors[2:], options, strict=True))
+        monitor.main(monitor.Monitor(hierarchy, request, outline, control, listener), attachments)
+    _ignore_children()
