@@ -122,7 +122,7 @@ class _Spawner:
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                env={},
+                env=_library_path(),
             )  # fmt: skip
         os.close(program)
         self.pid = self._process.pid
@@ -166,6 +166,16 @@ class _Spawner:
                 self._loop.remove_reader(self._channel.fileno())
             self._channel.close()
             self._process.wait()
+
+
+def _library_path() -> dict[str, str]:
+    """Where the sealed copy finds the interpreter's library, if it is built as one: its own $ORIGIN is nowhere."""
+    with open("/proc/self/maps") as maps:
+        for line in maps:
+            path = line.rstrip("\n").partition("/")[2]
+            if os.path.basename(path).startswith("libpython"):
+                return {"LD_LIBRARY_PATH": "/" + os.path.dirname(path)}
+    return {}
 
 
 class Monitor:
