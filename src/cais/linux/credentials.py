@@ -86,6 +86,14 @@ def bounding_set() -> frozenset[int]:
     return frozenset(held)
 
 
+def permitted_set() -> frozenset[int]:
+    """The numbers of the capabilities that this process may use. capget(2)."""
+    data = (CapData * 2)()
+    check(libc.capget(ctypes.byref(CapHeader(_LINUX_CAPABILITY_VERSION_3, 0)), data))
+    mask = data[0].permitted | data[1].permitted << 32
+    return frozenset(number for number in range(64) if mask >> number & 1)
+
+
 def drop_from_bounding_set(numbers: frozenset[int]) -> None:
     """Drop capabilities from the bounding set, for good. PR_CAPBSET_DROP."""
     for number in numbers:

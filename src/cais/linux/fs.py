@@ -2,8 +2,13 @@
 
 import ctypes
 import errno
+import fcntl
 import os
 import stat
+import struct
+from collections.abc import Iterator
+from termios import FIONREAD
+from typing import Self
 
 from cais.linux.libc import check, libc, syscall
 
@@ -18,10 +23,15 @@ RESOLVE_IN_ROOT = 0x10
 PROC_SUPER_MAGIC = 0x9FA0
 DEVPTS_SUPER_MAGIC = 0x1CD1
 
-# <linux/close_range.h>
-CLOSE_RANGE_CLOEXEC = 1 << 2
+_MAX_DESCRIPTOR = 0xFFFFFFFF  # close_range(2): "~0U"
 
+# <linux/falloc.h>
+_FALLOC_FL_KEEP_SIZE = 1
+_FALLOC_FL_PUNCH_HOLE = 2
+
+_COPY_BYTES = 0x7FFFF000  # what sendfile(2) moves at most
 _RETRIES = 128
+_MAX_LINKS = 40  # as in the kernel, path_resolution(7)
 
 
 class OpenHow(ctypes.Structure):
@@ -54,43 +64,111 @@ def open_in_root(root_fd: int, path: str, flags: int, *, mode: int = 0) -> int:
 def make_directories(root_fd: int, path: str, mode: int = 0o755) -> int:
     """Make every missing folder of `path` inside `root_fd` and return an O_PATH descriptor of the last one.
 
-    Links are followed inside the root, as the container would follow them.
+    Links are followed inside the root, as the container would follow them, also to what they name and is missing.
     Raises: OSError with the part of the path that is in the way.
     """
     try:
         return open_in_root(root_fd, path, os.O_PATH | os.O_DIRECTORY)
     except FileNotFoundError:
-        pass
-    parts = [part for part in path.split("/") if part not in ("", ".")]
-    parent_fd = open_in_root(root_fd, "/", os.O_PATH | os.O_DIRECTORY)
-    done = ""
-    for part in parts:
-        try:
-            done += "/" + part
-            try:
-                child_fd = open_in_root(root_fd, done, os.O_PATH | os.O_DIRECTORY)
-            except FileNotFoundError:
-                os.mkdir(part, mode, dir_fd=parent_fd)
-                child_fd = open_in_root(root_fd, done, os.O_PATH | os.O_DIRECTORY)
-        finally:
-            os.close(parent_fd)
-        parent_fd = child_fd
-    return parent_fd
+        with _Walk(root_fd) as walk:
+            walk.enter(path, mode)
+            return os.dup(walk.fd)
 
 
 def make_file(root_fd: int, path: str, mode: int = 0o755) -> int:
-    """Return an O_PATH descriptor of the file `path` inside `root_fd`, made empty, with its folders, when missing."""
+    """Return an O_PATH descriptor of the file `path` inside `root_fd`, made empty, with its folders, when missing.
+
+    Links are followed as by `make_directories`. Raises: OSError.
+    """
     try:
         return open_in_root(root_fd, path, os.O_PATH)
     except FileNotFoundError:
-        pass
-    folder, _, name = path.rstrip("/").rpartition("/")
-    parent_fd = make_directories(root_fd, folder or "/")
-    try:
-        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=parent_fd))
-    finally:
-        os.close(parent_fd)
-    return open_in_root(root_fd, path, os.O_PATH)
+        with _Walk(root_fd) as walk:
+            return walk.make_file(path, mode)
+
+
+class _Walk:
+    """A way down from a root, a component at a time, by descriptors that follow nothing.
+
+    The folders above are kept open, so that ".." leads back up and never beyond the root, whatever is renamed
+    meanwhile. `fd` is the folder that was reached.
+    """
+
+    def __init__(self, root_fd: int) -> None:
+        self._fds = [openat2(root_fd, ".", os.O_PATH | os.O_DIRECTORY)]
+        self._names = [""]
+        self._links = _MAX_LINKS
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._back_to(0)
+
+    @property
+    def fd(self) -> int:
+        return self._fds[-1]
+
+    def enter(self, path: str, mode: int) -> None:
+        """Go to the folder `path`, making what is missing."""
+        for name in self._components(path):
+            if self._follow_link(name):
+                self.enter(self._target, mode)
+            else:
+                self._enter_folder(name, mode)
+
+    def make_file(self, path: str, mode: int) -> int:
+        """The file `path`, made with its folders where it is missing."""
+        folder, _, name = path.rstrip("/").rpartition("/")
+        self.enter(f"/{folder}" if path.startswith("/") else folder, 0o755)
+        if self._follow_link(name):
+            return self.make_file(self._target, mode)
+        try:
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=self.fd))
+        except FileExistsError:
+            pass  # someone else made it meanwhile
+        return openat2(self.fd, name, os.O_PATH, resolve=RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+
+    def _components(self, path: str) -> Iterator[str]:
+        if path.startswith("/"):
+            self._back_to(1)
+        for name in path.split("/"):
+            if name == "..":
+                self._back_to(max(1, len(self._fds) - 1))
+            elif name not in ("", "."):
+                yield name
+
+    def _follow_link(self, name: str) -> bool:
+        """Whether `name` is a link; what it names is in `_target` then."""
+        try:
+            self._target = os.readlink(name, dir_fd=self.fd)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # it is no link
+                return False
+            raise
+        self._links -= 1
+        if self._links < 0:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
+        return True
+
+    def _enter_folder(self, name: str, mode: int) -> None:
+        self._names.append(name)
+        try:
+            try:
+                os.mkdir(name, mode, dir_fd=self.fd)
+            except FileExistsError:
+                pass
+            flags = os.O_PATH | os.O_DIRECTORY
+            self._fds.append(openat2(self.fd, name, flags, resolve=RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "/".join(self._names)) from error
+
+    def _back_to(self, count: int) -> None:
+        while len(self._fds) > count:
+            os.close(self._fds.pop())
+        del self._names[count:]
 
 
 def read_regular(root_fd: int, path: str, limit_bytes: int) -> bytes:
@@ -113,9 +191,26 @@ def read_regular(root_fd: int, path: str, limit_bytes: int) -> bytes:
         os.close(fd)
 
 
-def close_on_exec_from(first: int) -> None:
-    """Mark every descriptor from `first` on close-on-exec. close_range(2)."""
-    syscall("close_range", first, 0xFFFFFFFF, CLOSE_RANGE_CLOEXEC)
+def close_from(first: int, keep: int = -1) -> None:
+    """Close every descriptor from `first` on but `keep`. close_range(2)."""
+    if keep > first:
+        syscall("close_range", first, keep - 1, 0)
+    if keep >= first:
+        first = keep + 1
+    syscall("close_range", first, _MAX_DESCRIPTOR, 0)
+
+
+def readable_bytes(fd: int) -> int:
+    """How much can be read from a pipe at this moment. FIONREAD, pipe(7)."""
+    return int(struct.unpack("i", fcntl.ioctl(fd, FIONREAD, bytes(4)))[0])
+
+
+def punch_hole(fd: int, offset: int, length: int) -> None:
+    """Give the space of a part of a file back; it reads as zeros. Not every file system can: that is no error.
+
+    fallocate(2), FALLOC_FL_PUNCH_HOLE.
+    """
+    libc.fallocate(fd, _FALLOC_FL_KEEP_SIZE | _FALLOC_FL_PUNCH_HOLE, ctypes.c_int64(offset), ctypes.c_int64(length))
 
 
 def filesystem_type(fd: int) -> int:
@@ -131,11 +226,14 @@ def sealed_copy(path: str) -> int:
     Returns: a close-on-exec descriptor that can be executed through /proc/self/fd.
     """
     fd = _memfd(os.path.basename(path))
-    with open(path, "rb", buffering=0) as program:
-        left = os.fstat(program.fileno()).st_size
-        while left > 0:
-            left -= os.sendfile(fd, program.fileno(), None, left)
-    fcntl_add_seals(fd)
+    try:
+        with open(path, "rb", buffering=0) as program:
+            while os.sendfile(fd, program.fileno(), None, _COPY_BYTES):
+                pass
+        fcntl_add_seals(fd)
+    except BaseException:
+        os.close(fd)
+        raise
     return fd
 
 
@@ -151,6 +249,4 @@ def _memfd(name: str) -> int:
 
 def fcntl_add_seals(fd: int) -> None:
     """Forbid growing, shrinking, writing and unsealing of a memfd. fcntl(2), F_ADD_SEALS."""
-    import fcntl  # noqa: PLC0415  the spawner's children never come here
-
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)

@@ -17,6 +17,7 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 _CLONE_PARENT = 0x00008000
+_CLONE_PARENT_SETTID = 0x00100000
 
 # <linux/sockios.h>, <linux/if.h>
 _SIOCGIFFLAGS = 0x8913
@@ -34,13 +35,14 @@ def setns(fd: int, flags: int) -> None:
     check(libc.setns(fd, flags))
 
 
-def fork_sibling() -> int:
+def fork_sibling(pid_address: int) -> int:
     """Fork a child whose parent is the caller's own parent, which therefore reaps it. clone(2), CLONE_PARENT.
 
+    pid_address: where the kernel writes the child's pid, an int, in the caller's memory, before the child runs.
     Returns: the child's pid in the caller, 0 in the child. Only for a single-threaded process: the
     interpreter's own after-fork work is not done, so the child should go straight to exec.
     """
-    return syscall_locked("clone", _CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
+    return syscall_locked("clone", _CLONE_PARENT | _CLONE_PARENT_SETTID | signal.SIGCHLD, 0, pid_address, 0, 0)
 
 
 def sethostname(name: str) -> None:

@@ -23,8 +23,11 @@ def open_pair(devpts_fd: int) -> tuple[int, int]:
 
 
 def set_size(fd: int, rows: int, columns: int) -> None:
-    """Set the window size of a terminal; its foreground processes get SIGWINCH. TIOCSWINSZ."""
-    ioctl(fd, TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    """Set the window size of a terminal; its foreground processes get SIGWINCH. TIOCSWINSZ.
+
+    The kernel has 16 bits for each number; of a larger one, as in Docker, the lower ones count.
+    """
+    ioctl(fd, TIOCSWINSZ, struct.pack("HHHH", rows & 0xFFFF, columns & 0xFFFF, 0, 0))
 
 
 def make_controlling(fd: int) -> None:

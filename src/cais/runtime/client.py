@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -43,6 +44,8 @@ _EVENTS: dict[str, type[Exited | ExecExited | Detached | Oom]] = {
     "oom": Oom,
 }
 _HELLO_SECONDS = 5.0
+_GRACE_SECONDS = 0.2  # between the end of a process's connections and its own
+_END_SECONDS = 5.0
 
 OnEvent = Callable[["Monitor", Event], None]
 
@@ -53,6 +56,7 @@ class Runtime:
     def __init__(self, run_root: Path) -> None:
         self._run_root = run_root
         self._spawner: _Spawner | None = None
+        self._spawning = asyncio.Lock()
 
     async def open(self) -> None:
         """Start the spawner. Raises: StartFailed where it does not come up."""
@@ -60,9 +64,11 @@ class Runtime:
 
     async def close(self) -> None:
         """Let the spawner end. Running containers go on."""
-        if self._spawner:
-            self._spawner.close()
-            self._spawner = None
+        async with self._spawning:
+            spawner, self._spawner = self._spawner, None
+            if spawner:
+                spawner.drop()
+                await asyncio.to_thread(spawner.wait)
 
     @property
     def spawner_pid(self) -> int | None:
@@ -70,14 +76,14 @@ class Runtime:
         return self._spawner.pid if self._spawner else None
 
     async def start(self, request: StartRequest, attachments: Sequence[Attachment], on_event: OnEvent) -> "Monitor":
-        """Start a container; returns when its first process has been executed.
+        """Start a container; returns when nothing is left to its first process but exec.
 
         attachments: clients that get its output from the first byte. on_event is called in the event loop.
-        Raises: StartFailed, when nothing of the container is left.
+        Raises: StartFailed, when nothing of the container is left. Cancelled, it ends what has been started.
         """
         with contextlib.suppress(FileNotFoundError):
             os.unlink(request.exit_file)
-        for attempt in (1, 2):
+        for _ in range(2):
             spawner = await self._living_spawner()
             monitor = Monitor(request.id, request.bundle, request.exit_file, on_event)
             try:
@@ -85,9 +91,12 @@ class Runtime:
                 return monitor
             except ChannelClosed:
                 await asyncio.to_thread(bury, request.bundle)
-                if spawner.alive or attempt == 2:
-                    raise StartFailed(Reason.INTERNAL, "the container's monitor ended while starting it") from None
-        raise AssertionError("not reached")
+                if not await spawner.has_ended():
+                    break
+            except asyncio.CancelledError:
+                monitor.abandon()
+                raise
+        raise StartFailed(Reason.INTERNAL, "the container's monitor ended while starting it")
 
     async def adopt(self, container_id: str, exit_file: str, on_event: OnEvent) -> "Monitor | None":
         """The monitor of a container that an earlier caisd started, None where none listens."""
@@ -95,87 +104,145 @@ class Runtime:
         return monitor if await monitor.connect() else None
 
     async def _living_spawner(self) -> "_Spawner":
-        if self._spawner is None or not self._spawner.alive:
-            if self._spawner:
-                _log.warning("the spawner (pid %d) is gone; starting another", self._spawner.pid)
-            self._spawner = await asyncio.to_thread(_Spawner, self._run_root)
-            self._spawner.watch(asyncio.get_running_loop())
-        return self._spawner
+        async with self._spawning:
+            if self._spawner is None or not self._spawner.alive:
+                if self._spawner:
+                    _log.warning("the spawner (pid %d) is gone; starting another", self._spawner.pid)
+                self._spawner = await asyncio.to_thread(_Spawner, self._run_root)
+                self._spawner.watch(asyncio.get_running_loop())
+            return self._spawner
+
+
+class _Link:
+    """A channel in the care of the event loop: messages come by a callback, and sending never waits."""
+
+    def __init__(self, channel: Channel, on_message: Callable[[Message], None], on_closed: Callable[[], None]) -> None:
+        self._channel: Channel | None = channel
+        self._on_message = on_message
+        self._on_closed = on_closed
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(channel.fileno(), self.receive)
+
+    def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
+        """Send a message, now or when the other side takes it. Raises: ChannelClosed."""
+        if self._channel is None:
+            raise ChannelClosed("the channel is closed")
+        if not self._channel.post(message, descriptors):
+            self._loop.add_writer(self._channel.fileno(), self._flush)
+
+    def receive(self) -> None:
+        """Handle what has arrived."""
+        try:
+            messages = self._channel.receive_available() if self._channel else []
+        except ChannelClosed:
+            self.close()
+            self._on_closed()
+            return
+        for message, descriptors in messages:
+            for fd in descriptors:
+                os.close(fd)
+            self._on_message(message)
+
+    def close(self) -> None:
+        """Let go of the channel; nothing is called back any more."""
+        if self._channel:
+            self._loop.remove_reader(self._channel.fileno())
+            self._loop.remove_writer(self._channel.fileno())
+            self._channel.close()
+            self._channel = None
+
+    def _flush(self) -> None:
+        try:
+            done = self._channel is None or self._channel.flush()
+        except ChannelClosed:
+            done = True  # the reader will learn it, after what the other side said last
+        if done and self._channel:
+            self._loop.remove_writer(self._channel.fileno())
 
 
 class _Spawner:
     """The spawner's process and the channel to it. Making one waits until it is ready."""
 
     def __init__(self, run_root: Path) -> None:
+        self.alive = True
+        self._link: _Link | None = None
+        self._reaping: asyncio.Future[None] | None = None
         mine, theirs = pair()
-        program = sealed_copy(os.path.realpath(sys.executable))
-        package_root = str(Path(__file__).parents[2])
-        code = f"import sys; sys.path.insert(0, {package_root!r}); from cais.runtime.spawner import main; main({{fd}})"
-        with theirs, open(run_root / "spawner.log", "ab") as log:
-            self._process = subprocess.Popen(
+        self._channel = Channel(mine)
+        try:
+            with theirs:
+                self._process = _start_spawner(run_root, theirs.fileno())
+            self._channel.receive()
+        except ChannelClosed:
+            self.drop()
+            self.wait()
+            text = f"the spawner does not start: see {run_root / 'spawner.log'}"
+            raise StartFailed(Reason.INTERNAL, text) from None
+        except OSError as error:
+            self.drop()
+            raise StartFailed(Reason.INTERNAL, f"start the spawner: {error}") from error
+        self.pid = self._process.pid
+
+    def watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Notice the spawner's end."""
+        self._link = _Link(self._channel, lambda _: None, lambda: self._on_end(loop))
+
+    def send(self, message: Message, descriptors: Sequence[int]) -> None:
+        """Send a message. Raises: ChannelClosed."""
+        if self._link is None:
+            raise ChannelClosed("the spawner is gone")
+        self._link.send(message, descriptors)
+
+    async def has_ended(self) -> bool:
+        """Whether the spawner is gone, or just going."""
+        return await asyncio.to_thread(self._wait, _GRACE_SECONDS)
+
+    def drop(self) -> None:
+        """Close the channel, by which the spawner ends."""
+        self.alive = False
+        if self._link:
+            self._link.close()
+            self._link = None
+        self._channel.close()
+
+    def wait(self) -> None:
+        """Wait until the process has ended; it is killed when that takes long. Blocks; for a thread."""
+        if not self._wait(_END_SECONDS):
+            self._process.kill()
+            self._process.wait()
+
+    def _wait(self, seconds: float) -> bool:
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def _on_end(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.drop()
+        self._reaping = loop.run_in_executor(None, self.wait)
+
+
+def _start_spawner(run_root: Path, channel_fd: int) -> "subprocess.Popen[bytes]":
+    package_root = str(Path(__file__).parents[2])
+    # At the end of the path, behind the standard library: beside the package there may be anything.
+    code = f"import sys; sys.path.append({package_root!r}); from cais.runtime.spawner import main; main({channel_fd})"
+    program = sealed_copy(os.path.realpath(sys.executable))
+    try:
+        with open(run_root / "spawner.log", "ab") as log:
+            return subprocess.Popen(
                 # The base interpreter's path as argv[0]: the standard library is found by it.
-                [getattr(sys, "_base_executable", sys.executable), "-I", "-S", "-X", "utf8", "-c",
-                 code.format(fd=theirs.fileno())],
+                [getattr(sys, "_base_executable", sys.executable), "-I", "-S", "-X", "utf8", "-c", code],
                 executable=f"/proc/self/fd/{program}",
-                pass_fds=(theirs.fileno(), program),
+                pass_fds=(channel_fd, program),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                env=_library_path(),
-            )  # fmt: skip
+                env={},
+            )
+    finally:
         os.close(program)
-        self.pid = self._process.pid
-        self._channel = Channel(mine)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self.alive = True
-        try:
-            self._channel.receive()
-        except ChannelClosed:
-            self._process.wait()
-            raise StartFailed(Reason.INTERNAL, f"the spawner does not start: see {run_root / 'spawner.log'}") from None
-
-    def watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Notice the spawner's end."""
-        self._loop = loop
-        loop.add_reader(self._channel.fileno(), self._on_readable)
-
-    def send(self, message: Message, descriptors: Sequence[int]) -> None:
-        """Send a message. Raises: ChannelClosed."""
-        try:
-            self._channel.send(message, descriptors)
-        except ChannelClosed:
-            self._on_end()
-            raise
-
-    def close(self) -> None:
-        """End the spawner."""
-        if self.alive:
-            self._on_end()
-
-    def _on_readable(self) -> None:
-        try:
-            self._channel.receive_available()
-        except ChannelClosed:
-            self._on_end()
-
-    def _on_end(self) -> None:
-        if self.alive:
-            self.alive = False
-            if self._loop:
-                self._loop.remove_reader(self._channel.fileno())
-            self._channel.close()
-            self._process.wait()
-
-
-def _library_path() -> dict[str, str]:
-    """Where the sealed copy finds the interpreter's library, if it is built as one: its own $ORIGIN is nowhere."""
-    with open("/proc/self/maps") as maps:
-        for line in maps:
-            path = line.rstrip("\n").partition("/")[2]
-            if os.path.basename(path).startswith("libpython"):
-                return {"LD_LIBRARY_PATH": "/" + os.path.dirname(path)}
-    return {}
 
 
 class Monitor:
@@ -189,60 +256,75 @@ class Monitor:
         self._bundle = bundle
         self._exit_file = exit_file
         self._on_event = on_event
-        self._channel: Channel | None = None
+        self._link: _Link | None = None
         self._greeting: asyncio.Future[Message] | None = None
         self._replies: dict[int, asyncio.Future[Message]] = {}
         self._sequence = 0
         self._exited = False
+        self._abandoned = False
+        self._early: list[Event] | None = []  # events before `start` or `connect` has returned
         self._burial: asyncio.Task[None] | None = None
 
     async def start(self, spawner: _Spawner, request: StartRequest, attachments: Sequence[Attachment]) -> None:
         """Have the spawner make the monitor. Raises: StartFailed, ChannelClosed."""
         mine, theirs = pair()
-        with theirs, _listener(request.bundle) as listener:
+        greeting = self._use(mine)
+        try:
             message = {
                 "type": "start",
-                "outline": Outline.of_config(_read_config(request.bundle)).to_json(),
-                "request": request.to_json(),
+                "outline": Outline.of(request, _read_config(request.bundle)).to_json(),
+                "request": json.dumps(request.to_json()),
                 "attachments": [item.options.to_json() for item in attachments],
             }
-            greeting = self._use(mine)
-            spawner.send(message, [theirs.fileno(), listener.fileno(), *(item.fd for item in attachments)])
+            with _listener(request.bundle) as listener:
+                spawner.send(message, [theirs.fileno(), listener.fileno(), *(item.fd for item in attachments)])
+        except ChannelClosed:
+            self.detach()
+            raise
+        except (OSError, ValueError, AttributeError) as error:
+            self.detach()
+            raise StartFailed(Reason.INTERNAL, f"start container {self.id}: {error}") from error
+        finally:
+            theirs.close()
         answer = await greeting
         if answer["type"] == "failed":
             self.detach()
             raise StartFailed(Reason(answer["reason"]), answer["message"])
-        self.pid, self.started_at_ns = answer["pid"], answer["started_at_ns"]
+        asyncio.get_running_loop().call_soon(self._deliver_early)
 
     async def connect(self) -> bool:
         """Find the monitor again; whether it is there."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            connection.setblocking(False)  # a monitor that takes no connection must not stop caisd
             with in_folder(self._bundle, SOCKET_NAME) as address:
                 connection.connect(address)
-            greeting = self._use(connection)
-            hello = Hello.from_json(await asyncio.wait_for(greeting, _HELLO_SECONDS))
-        except (OSError, ChannelClosed, TimeoutError):
+        except OSError:
             connection.close()
+            return False
+        try:
+            hello = Hello.from_json(await asyncio.wait_for(self._use(connection), _HELLO_SECONDS))
+        except (ChannelClosed, TimeoutError, TypeError):
             self.detach()
             return False
-        self.pid, self.started_at_ns, self.execs = hello.pid, hello.started_at_ns, hello.execs
+        self.execs = hello.execs
+        asyncio.get_running_loop().call_soon(self._deliver_early)
         return True
 
     async def attach(self, attachment: Attachment) -> None:
-        """Give a client's stream to the monitor. Raises: StartFailed, ChannelClosed."""
+        """Give a client's stream to the monitor. Raises: StartFailed."""
         await self._call({"type": "attach", "options": attachment.options.to_json()}, [attachment.fd])
 
     async def resize(self, rows: int, columns: int) -> None:
-        """Change the size of the container's terminal."""
+        """Change the size of the container's terminal. Raises: StartFailed."""
         await self._call({"type": "resize", "rows": rows, "columns": columns})
 
     async def resize_exec(self, exec_id: str, rows: int, columns: int) -> None:
-        """Change the size of a further process's terminal."""
+        """Change the size of a further process's terminal. Raises: StartFailed."""
         await self._call({"type": "resize", "exec_id": exec_id, "rows": rows, "columns": columns})
 
     async def signal(self, number: int) -> None:
-        """Send a signal to the container's first process."""
+        """Send a signal to the container's first process. Raises: StartFailed."""
         await self._call({"type": "signal", "number": number})
 
     async def exec(self, request: ExecRequest, attachment: Attachment | None) -> int:
@@ -254,65 +336,60 @@ class Monitor:
         return int(answer["pid"])
 
     async def pids(self) -> list[int]:
-        """The pids on the host of all the container's processes."""
+        """The pids on the host of all the container's processes. Raises: StartFailed."""
         return list((await self._call({"type": "pids"}))["pids"])
 
     async def freeze(self) -> None:
-        """Stop every process of the container."""
+        """Stop every process of the container. Raises: StartFailed."""
         await self._call({"type": "freeze"})
 
     async def thaw(self) -> None:
-        """Let the processes go on."""
+        """Let the processes go on. Raises: StartFailed."""
         await self._call({"type": "thaw"})
 
     def poll(self) -> None:
         """Handle, now, whatever the monitor has already sent."""
-        if self._channel:
-            self._on_readable()
+        self._deliver_early()
+        if self._link:
+            self._link.receive()
 
     def detach(self) -> None:
         """Drop the connection; the container goes on."""
-        if self._channel:
-            asyncio.get_running_loop().remove_reader(self._channel.fileno())
-            self._channel.close()
-            self._channel = None
-            self._fail_waiting()
+        if self._link:
+            self._link.close()
+            self._link = None
+        self._fail_waiting()
+
+    def abandon(self) -> None:
+        """Nobody waits for this start any more: the container is killed as soon as it has started."""
+        self._abandoned = True
+        if self.pid:
+            self._kill()
 
     def _use(self, connection: socket.socket) -> asyncio.Future[Message]:
         """Take the connection into use; the result is the monitor's first message."""
-        loop = asyncio.get_running_loop()
-        self._channel = Channel(connection)
-        self._greeting = loop.create_future()
-        loop.add_reader(connection.fileno(), self._on_readable)
+        self._greeting = asyncio.get_running_loop().create_future()
+        self._link = _Link(Channel(connection), self._on_message, self._on_closed)
         return self._greeting
 
     async def _call(self, message: Message, descriptors: Sequence[int] = ()) -> Message:
-        if self._channel is None:
-            raise StartFailed(Reason.INVALID, f"container {self.id} is not running")
+        gone = StartFailed(Reason.INVALID, f"container {self.id} is not running")
+        if self._link is None:
+            raise gone
         self._sequence += 1
+        sequence = self._sequence
         future = asyncio.get_running_loop().create_future()
-        self._replies[self._sequence] = future
+        self._replies[sequence] = future
         try:
-            self._channel.send({**message, "seq": self._sequence}, descriptors)
+            self._link.send({**message, "seq": sequence}, descriptors)
             answer: Message = await future
         except ChannelClosed:
-            raise StartFailed(Reason.INVALID, f"container {self.id} is not running") from None
+            raise gone from None
         finally:
-            self._replies.pop(self._sequence, None)
+            self._replies.pop(sequence, None)
         if "error" in answer:
             raise StartFailed(Reason(answer["reason"]), answer["error"])
         return answer
-
-    def _on_readable(self) -> None:
-        if self._channel is None:
-            return
-        try:
-            messages = self._channel.receive_available()
-        except ChannelClosed:
-            self._on_closed()
-            return
-        for message, _ in messages:
-            self._on_message(message)
 
     def _on_message(self, message: Message) -> None:
         kind = message["type"]
@@ -323,14 +400,34 @@ class Monitor:
         elif kind in _EVENTS:
             event: Event = _EVENTS[kind].from_json(message)
             self._exited = self._exited or isinstance(event, Exited)
+            self._deliver(event)
+        elif self._greeting and not self.pid:
+            self.pid, self.started_at_ns = message.get("pid", 0), message.get("started_at_ns", 0)
+            if not self._greeting.done():
+                self._greeting.set_result(message)
+            elif self._abandoned:
+                self._kill()
+
+    def _deliver(self, event: Event) -> None:
+        if self._early is not None:
+            self._early.append(event)
+        elif not self._abandoned:
             self._on_event(self, event)
-        elif self._greeting and not self._greeting.done():
-            self._greeting.set_result(message)
+
+    def _deliver_early(self) -> None:
+        """Deliver what came before the caller had this object."""
+        early, self._early = self._early, None
+        for event in early or ():
+            self._deliver(event)
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ChannelClosed):
+            if self._link:
+                self._link.send({"type": "signal", "number": signal.SIGKILL, "seq": 0})
 
     def _on_closed(self) -> None:
-        started = self._greeting is not None and self._greeting.done()
         self.detach()
-        if started and not self._exited and self.pid:
+        if self.pid and not self._exited:
             self._burial = asyncio.get_running_loop().create_task(self._bury(), name=f"bury {self.id[:12]}")
 
     async def _bury(self) -> None:
@@ -339,7 +436,7 @@ class Monitor:
         if event is None:
             await asyncio.to_thread(bury, self._bundle)
             event = Lost(time.time_ns())
-        self._on_event(self, event)
+        self._deliver(event)
 
     def _fail_waiting(self) -> None:
         waiting = [*self._replies.values(), *([self._greeting] if self._greeting else [])]
@@ -354,38 +451,38 @@ def read_exit_record(path: str) -> Exited | None:
     try:
         with open(path, "rb") as file:
             return Exited.from_json(json.load(file))
-    except (FileNotFoundError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
 
 
 def bury(bundle: str) -> None:
     """Kill and remove what is left of a container whose monitor is gone. Blocks; for a thread."""
     try:
-        path = Outline.of_config(_read_config(bundle)).cgroups_path
-    except (OSError, ValueError):
-        path = ""
-    if path:
+        path = str(_read_config(bundle).get("linux", {}).get("cgroupsPath", ""))
         group = cgroups.open_hierarchy().open(path)
-        try:
-            group.kill()
-            group.remove()
-        except CaisError as error:
-            _log.error("remove the control groups %s: %s", path, error.message)
-    with contextlib.suppress(FileNotFoundError):
+        group.kill()
+        group.remove()
+    except (OSError, ValueError, AttributeError) as error:
+        _log.error("bury %s: its config cannot be read: %s", bundle, error)
+    except CaisError as error:
+        _log.error("bury %s: %s", bundle, error.message)
+    with contextlib.suppress(OSError):
         os.unlink(os.path.join(bundle, SOCKET_NAME))
 
 
 def sweep(run_root: Path, cgroup_parent: str, keep: set[str]) -> None:
     """Kill and remove what dead monitors left: control groups below `cgroup_parent` and bundles. Blocks; for a thread.
 
-    keep: the ids of containers whose monitors live.
+    keep: the ids of containers whose monitors live. Goes on to the end, then raises CaisError for what failed.
     """
-    for path in cgroups.sweep(cgroup_parent, keep):
-        _log.warning("swept the control groups %s", path)
-    bundles = run_root / "containers"
-    for bundle in bundles.iterdir() if bundles.is_dir() else ():
-        if bundle.name not in keep:
-            shutil.rmtree(bundle, ignore_errors=True)
+    try:
+        for path in cgroups.sweep(cgroup_parent, keep):
+            _log.warning("swept the control groups %s", path)
+    finally:
+        bundles = run_root / "containers"
+        for bundle in bundles.iterdir() if bundles.is_dir() else ():
+            if bundle.name not in keep:
+                shutil.rmtree(bundle, ignore_errors=True)
 
 
 def _listener(bundle: str) -> socket.socket:

@@ -2,10 +2,9 @@
 
 Memory is bounded: a client that reads slowly holds the process back, as a pipe would; one that has read nothing
 for a while no longer does, and what it misses waits in a file without a name, up to a limit, at which the client
-is dropped.
+is dropped. A client that closed its connection is still listened to until its input ends.
 """
 
-import os
 import select
 import socket
 import struct
@@ -15,11 +14,12 @@ from typing import Protocol
 
 from cais.runtime.messages import StreamOptions
 from cais.runtime.poller import Poller
+from cais.runtime.spill import Spill
 
 READ_BYTES = 64 * 1024
 _HOLD_BYTES = 1024 * 1024  # a client that owes more than this holds the process back …
 _STALL_SECONDS = 2.0  # … for as long as it reads something this often
-_SPILL_LIMIT_BYTES = 1024 * 1024 * 1024
+_TURN_BYTES = 1024 * 1024  # what a client is sent before others have their turn
 _FRAME = struct.Struct("!BxxxI")  # the multiplexed stream of Docker's attach: stream, padding, length
 _STREAM_NUMBERS = {"stdout": 1, "stderr": 2}
 
@@ -49,17 +49,18 @@ class Client:
     def __init__(self, source: Source, poller: Poller, fd: int, options: StreamOptions, spill_folder: str) -> None:
         self._source = source
         self._poller = poller
-        self._socket = socket.socket(fileno=fd)
-        self._socket.setblocking(False)
         self._options = options
         self._keys = options.detach_keys.encode("latin-1")
+        self._socket = socket.socket(fileno=fd)
+        self._socket.setblocking(False)
         self._matched = 0
         self._queue: deque[memoryview] = deque()
         self._queued_bytes = 0
         self._spill = Spill(spill_folder)
         self._progress_at = time.monotonic()
-        self._reading = True
+        self._paused = False
         self._input_ended = False
+        self._receives = True
         self._ending = False
         self.open = True
         poller.add(fd, select.EPOLLIN, self._on_event)
@@ -77,7 +78,7 @@ class Client:
 
     def send(self, stream: str, data: bytes) -> None:
         """Pass on what the process wrote."""
-        if not self.open or not (self._options.stdout if stream == "stdout" else self._options.stderr):
+        if not self._receives or not (self._options.stdout if stream == "stdout" else self._options.stderr):
             return
         parts = [_FRAME.pack(_STREAM_NUMBERS[stream], len(data)), data] if self._options.framed else [data]
         if self.idle:
@@ -86,10 +87,9 @@ class Client:
             except BlockingIOError:
                 sent = 0
             except OSError:
-                self.close()
+                self._stop_sending()
                 return
-            whole = sum(map(len, parts))
-            if sent == whole:
+            if sent == sum(map(len, parts)):
                 return
             parts = [b"".join(parts)[sent:]]
             self._progress_at = time.monotonic()
@@ -97,8 +97,8 @@ class Client:
 
     def pause_reading(self, paused: bool) -> None:
         """Stop or go on taking the client's input."""
-        if self.open and not self._input_ended and self._reading == paused:
-            self._reading = not paused
+        if self.open and self._paused != paused:
+            self._paused = paused
             self._watch()
 
     def end(self) -> None:
@@ -110,14 +110,14 @@ class Client:
     def close(self) -> None:
         """Close now; what was not sent is lost."""
         if self.open:
-            self.open = False
+            self.open = self._receives = False
             self._poller.remove(self._socket.fileno())
             try:
                 self._socket.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
             self._socket.close()
-            self._spill.close()
+            self._drop_output()
             self._source.forget(self)
 
     def _keep(self, data: bytes) -> None:
@@ -132,38 +132,42 @@ class Client:
         self._watch()
 
     def _watch(self) -> None:
-        events = (select.EPOLLIN if self._reading else 0) | (0 if self.idle else select.EPOLLOUT)
-        self._poller.change(self._socket.fileno(), events)
+        wants_input = not self._paused and not self._input_ended
+        events = (select.EPOLLIN if wants_input else 0) | (0 if self.idle else select.EPOLLOUT)
+        self._poller.set(self._socket.fileno(), events, self._on_event)
 
     def _on_event(self, events: int) -> None:
         if events & select.EPOLLOUT:
             self._flush()
-        if self.open and events & select.EPOLLIN and self._reading:
+        if self.open and events & select.EPOLLIN and not self._paused and not self._input_ended:
             self._read()
-        if self.open and events & (select.EPOLLHUP | select.EPOLLERR) and not events & select.EPOLLIN:
-            self.close()
+        elif self.open and events & (select.EPOLLHUP | select.EPOLLERR):
+            self._stop_sending()
+            if self.open:  # it has input that waits: until that is wanted, a hang-up would be reported without end
+                self._poller.remove(self._socket.fileno())
 
     def _flush(self) -> None:
+        left = _TURN_BYTES
         try:
-            while self._queue or self._refill():
+            while left > 0 and (self._queue or self._refill()):
                 sent = self._socket.send(self._queue[0])
                 self._progress_at = time.monotonic()
                 self._queued_bytes -= sent
+                left -= sent
                 if sent == len(self._queue[0]):
                     self._queue.popleft()
                 else:
                     self._queue[0] = self._queue[0][sent:]
         except BlockingIOError:
-            return
+            pass
         except OSError:
-            self.close()
-            return
-        finally:
-            self._source.client_advanced()
-        if self._ending:
-            self.close()
-        elif self.open:
-            self._watch()
+            self._stop_sending()
+        self._source.client_advanced()
+        if self.open and self.idle:
+            if self._ending:
+                self.close()
+            else:
+                self._watch()
 
     def _refill(self) -> bool:
         data = self._spill.take(READ_BYTES)
@@ -172,27 +176,45 @@ class Client:
             self._queued_bytes += len(data)
         return bool(data)
 
+    def _stop_sending(self) -> None:
+        """The client takes nothing more; it is kept while it may still have input to give."""
+        self._receives = False
+        self._drop_output()
+        if self._input_ended or self._ending or not self._options.stdin:
+            self.close()
+        else:
+            self._watch()
+            self._source.client_advanced()
+
+    def _drop_output(self) -> None:
+        self._queue.clear()
+        self._queued_bytes = 0
+        self._spill.close()
+
     def _read(self) -> None:
         try:
             data = self._socket.recv(READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
-            self.close()
-            return
+            data = b""
         if not data:
-            self._reading = False
-            self._input_ended = True
-            self._watch()
-            if self._options.stdin:
-                self._source.client_input_ended()
-            return
-        if self._options.stdin:
+            self._end_input()
+        elif self._options.stdin:
             data, detached = self._without_keys(data)
             self._source.feed(data)
             if detached:
                 self._source.client_detached()
                 self.close()
+
+    def _end_input(self) -> None:
+        self._input_ended = True
+        self._watch()
+        if self._options.stdin:
+            self._source.feed(self._keys[: self._matched])  # the beginning of keys that never came to their end
+            self._source.client_input_ended()
+        if not self._receives:
+            self.close()
 
     def _without_keys(self, data: bytes) -> tuple[bytes, bool]:
         """The input without the detach keys, and whether they were typed in full."""
@@ -210,48 +232,3 @@ class Client:
             if not self._matched:
                 passed.append(byte)
         return bytes(passed), False
-
-
-class Spill:
-    """A queue of bytes in a file without a name."""
-
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-        self._fd = -1
-        self._read_at = self._write_at = 0
-
-    @property
-    def size(self) -> int:
-        """The bytes that wait."""
-        return self._write_at - self._read_at
-
-    def append(self, data: bytes) -> bool:
-        """Whether there was room for `data`."""
-        if self.size + len(data) > _SPILL_LIMIT_BYTES:
-            return False
-        try:
-            if self._fd < 0:
-                self._fd = os.open(self._folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-            written = os.pwrite(self._fd, data, self._write_at)
-        except OSError:
-            return False
-        self._write_at += written
-        return written == len(data)
-
-    def take(self, count: int) -> bytes:
-        """The next bytes, b"" when none wait."""
-        if not self.size:
-            return b""
-        data = os.pread(self._fd, min(count, self.size), self._read_at)
-        self._read_at += len(data)
-        if not self.size:
-            os.ftruncate(self._fd, 0)
-            self._read_at = self._write_at = 0
-        return data
-
-    def close(self) -> None:
-        """Give the space back."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-            self._read_at = self._write_at = 0

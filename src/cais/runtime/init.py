@@ -1,20 +1,21 @@
 """A container's first process, from its fork to its exec.
 
-It runs alone in its new PID namespace, so nothing can look at it; whatever fails is told to the monitor as a
-message, and the process ends; the monitor removes the control groups. Order: control groups, namespaces, root,
-terminal, pivot, identity, exec.
+It is forked ahead of time and waits to be told which container it becomes. It runs alone in its new PID namespace, so
+nothing can look at it; whatever fails is told to the monitor as a message, and the process ends; the monitor removes
+the control groups. Order: control groups, namespaces, root, terminal, pivot, identity, exec.
 """
 
+import json
 import os
 import socket
-from dataclasses import dataclass
 from typing import NoReturn
 
 from cais.errors import CaisError
 from cais.linux import credentials, mount, namespaces, tty
+from cais.linux.fs import close_from
 from cais.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWNS, CLONE_NEWPID
 from cais.runtime import plan, process, rootfs, users
-from cais.runtime.cgroups.interface import Hierarchy
+from cais.runtime.cgroups.interface import Cgroup, Hierarchy
 from cais.runtime.cgroups.resources import Resources
 from cais.runtime.channel import Channel, ChannelClosed
 from cais.runtime.errors import Reason, StartFailed
@@ -22,69 +23,72 @@ from cais.runtime.messages import StartRequest
 from cais.runtime.rootfs import Root
 from cais.runtime.spec import Spec, load
 
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """What the monitor hands to the process it forks. stdio: None where a terminal is asked for."""
-
-    request: StartRequest
-    hierarchy: Hierarchy
-    stdio: tuple[int, int, int] | None
-    connection: socket.socket
+Stdio = tuple[int, int, int]
 
 
-def run(launch: Launch) -> NoReturn:
-    """Become the container's first process. Never returns, whatever happens."""
-    channel = Channel(launch.connection)
+def run(hierarchy: Hierarchy, connection: socket.socket) -> NoReturn:
+    """Wait for the monitor's `launch`, and become the container's first process. Never returns, whatever happens.
+
+    The message carries the ends of the pipes for streams 0 to 2; none where a terminal is asked for.
+    """
+    channel = Channel(connection)
+    has_group = False
     try:
-        _run(launch, channel)
+        message, descriptors = channel.receive()
+        request = StartRequest.from_json(json.loads(message["request"]))
+        stdio = (descriptors[0], descriptors[1], descriptors[2]) if descriptors else None
+        spec = load(request.bundle)
+        cgroup = hierarchy.create(spec.cgroups_path, Resources.from_oci(spec.resources))
+        has_group = True
+        _enter_groups(cgroup, spec, hierarchy.version)
+        _run(request, spec, cgroup, stdio, channel)
     except StartFailed as error:
-        report(channel, error)
+        report(channel, error, has_group)
     except CaisError as error:
-        report(channel, StartFailed(Reason.INVALID, error.message))
+        report(channel, StartFailed(Reason.INVALID, error.message), has_group)
     except ChannelClosed:
         pass  # the monitor is gone: there is nobody to tell
     except BaseException as error:  # noqa: BLE001  a forked child must never return into its parent's code
-        report(channel, StartFailed(Reason.INTERNAL, f"{type(error).__name__}: {error}"))
+        report(channel, StartFailed(Reason.INTERNAL, f"{type(error).__name__}: {error}"), has_group)
     os._exit(process.EXIT_EXEC_FAILED)
 
 
-def report(channel: Channel, error: StartFailed) -> None:
-    """Tell the monitor why the process does not start."""
+def report(channel: Channel, error: StartFailed, has_group: bool = True) -> None:
+    """Tell the monitor why the process does not start. has_group: whether its control groups were made."""
     try:
-        channel.send({"type": "failed", "reason": error.reason, "message": error.message})
+        channel.send({"type": "failed", "reason": error.reason, "message": error.message, "has_group": has_group})
     except ChannelClosed:
         pass
 
 
-def _run(launch: Launch, channel: Channel) -> NoReturn:
-    request, version = launch.request, launch.hierarchy.version
-    spec = load(request.bundle)
-    seccomp_program = process.read_program(request.seccomp)
-    cgroup = launch.hierarchy.create(spec.cgroups_path, Resources.from_oci(spec.resources))
+def _enter_groups(cgroup: Cgroup, spec: Spec, version: int) -> None:
+    """Join the control groups, then the namespaces: a private cgroup namespace is rooted where the caller is."""
     cgroup.join()
     os.setsid()
     os.umask(0)
-    credentials.new_session_keyring(f"_ses.{request.id}")
+    process.set_oom_score(spec.process)
     _enter_namespaces(spec, version)
+
+
+def _run(request: StartRequest, spec: Spec, cgroup: Cgroup, stdio: Stdio | None, channel: Channel) -> NoReturn:
+    seccomp_program = process.read_program(request.seccomp)
+    credentials.new_session_keyring(f"_ses.{request.id}")
     _name_host(spec)
     if spec.has_new("network"):
         namespaces.loopback_up()
     root = rootfs.assemble(request.rootfs, os.path.join(request.bundle, "rootfs"))
     root.apply(plan.of_spec(spec), cgroup, spec.devices)
-    stdio = launch.stdio or _open_terminal(root, request, channel)
+    stdio = stdio or _open_terminal(root, request, channel)
     os.close(_make_working_folder(root, spec.process.cwd))
     user = users.resolve(root.fd, spec.process.user, spec.process.additional_groups)
     if spec.readonly_root:
         root.seal()
+    channel.send({"type": "root"}, [root.fd])
     mount.pivot_root(root.fd)
-    process.limit(spec.process)
     process.own_streams(stdio, user.uid)
-    process.become(spec.process, user, seccomp_program)
-    process.enter_working_folder(spec.process.cwd)
-    env = process.environment(spec.process, user.home)
-    path = process.find_command(spec.process.args[0], env)
-    process.reset_signals()
+    # From here on paths that the image chose are followed: nothing of the host may be within their reach.
+    close_from(3, keep=channel.fileno())
+    path, env = process.prepare(spec.process, user, seccomp_program)
     channel.send({"type": "executing"})
     process.execute(path, spec.process, env)
 
@@ -92,8 +96,7 @@ def _run(launch: Launch, channel: Channel) -> NoReturn:
 def _enter_namespaces(spec: Spec, cgroup_version: int) -> None:
     """Make the namespaces of its own and join those that are given by path.
 
-    The PID namespace was made or joined by the monitor before the fork. A private cgroup namespace is rooted
-    where the caller is, so the control groups have come first.
+    The PID namespace was made or joined by the monitor before the fork.
     """
     joined = [(os.open(item.path, os.O_RDONLY | os.O_CLOEXEC), item.flag) for item in spec.namespaces
               if item.path and item.flag != CLONE_NEWPID]  # fmt: skip
@@ -118,7 +121,7 @@ def _name_host(spec: Spec) -> None:
         raise StartFailed(Reason.INVALID, f"sethostname {spec.hostname!r}: {error.strerror}") from error
 
 
-def _open_terminal(root: Root, request: StartRequest, channel: Channel) -> tuple[int, int, int]:
+def _open_terminal(root: Root, request: StartRequest, channel: Channel) -> Stdio:
     """Open a terminal of the container's own devpts and give its master to the monitor."""
     master_fd, slave_fd = tty.open_pair(root.devpts_fd())
     channel.send({"type": "terminal"}, [master_fd])
@@ -131,9 +134,11 @@ def _open_terminal(root: Root, request: StartRequest, channel: Channel) -> tuple
 
 
 def _make_working_folder(root: Root, cwd: str) -> int:
-    from_root = os.path.normpath("/" + cwd)
+    from_root = os.path.normpath("/" + cwd.lstrip("/"))
     try:
         return root.make_directories(from_root)
+    except NotADirectoryError as error:
+        raise StartFailed(Reason.INVALID, f"Cannot mkdir: {from_root} is not a directory") from error
     except OSError as error:
         text = f"mkdir {error.filename or cwd}: {(error.strerror or '').lower()}"
         raise StartFailed(Reason.INVALID, text) from error

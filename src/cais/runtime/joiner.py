@@ -1,11 +1,17 @@
 """A further process of a running container (`exec`).
 
 Two processes, because of CVE-2016-9962: the joiner, single-threaded, non-dumpable and still in the host's PID
-namespace where nothing of the container sees it, joins the other namespaces and gives up every right that the
-container does not have; only then does it fork into the container's PID namespace, and that child goes straight
-to exec. The child is made with CLONE_PARENT, so that the monitor reaps it; the joiner ends.
+namespace where nothing of the container sees it, joins the other namespaces, gives up every right that the
+container does not have and closes every descriptor but the process's own; only then does it fork into the
+container's PID namespace, and that child goes straight to exec. The child is made with CLONE_PARENT, so that the
+monitor reaps it; the joiner ends.
+
+That child can be looked at by a process of the container that may trace, and what it has could be taken from it.
+So it has no way to talk to the monitor either: its pid, or why there is none, is left in memory that the monitor
+and the joiner share, and that the child does not have.
 """
 
+import errno
 import os
 import socket
 from dataclasses import dataclass
@@ -13,7 +19,8 @@ from typing import NoReturn
 
 from cais.errors import CaisError
 from cais.linux import credentials, namespaces, tty
-from cais.linux.fs import DEVPTS_SUPER_MAGIC, filesystem_type, open_in_root
+from cais.linux.fs import DEVPTS_SUPER_MAGIC, close_from, filesystem_type, open_in_root
+from cais.linux.shared import SharedNumbers
 from cais.runtime import process, users
 from cais.runtime.cgroups.interface import Cgroup
 from cais.runtime.channel import Channel, ChannelClosed
@@ -21,6 +28,9 @@ from cais.runtime.errors import Reason, StartFailed
 from cais.runtime.init import report
 from cais.runtime.messages import ExecRequest
 from cais.runtime.spec import parse_process
+
+# What is where in the shared memory
+PID, ERRNO = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,7 @@ class Joining:
     request: ExecRequest
     stdio: tuple[int, int, int] | None
     connection: socket.socket
+    shared: SharedNumbers
 
 
 def run(joining: Joining) -> NoReturn:
@@ -43,8 +54,6 @@ def run(joining: Joining) -> NoReturn:
         _run(joining, channel)
     except StartFailed as error:
         report(channel, error)
-    except (KeyError, TypeError, ValueError) as error:
-        report(channel, StartFailed(Reason.INVALID, f"the process is not valid: {error!r}"))
     except CaisError as error:
         report(channel, StartFailed(Reason.INVALID, error.message))
     except ChannelClosed:
@@ -58,29 +67,34 @@ def _run(joining: Joining, channel: Channel) -> NoReturn:
     wanted = parse_process(joining.request.process)
     seccomp_program = process.read_program(joining.request.seccomp)
     os.umask(0)
-    process.limit(wanted)
+    process.set_oom_score(wanted)
     joining.cgroup.join()
     credentials.new_session_keyring(f"_ses.{joining.container_id}")
-    namespaces.setns(joining.namespaces_fd, joining.namespace_flags)
+    _join_namespaces(joining)
     root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     stdio = joining.stdio or _open_terminal(root_fd, joining, channel)
     user = users.resolve(root_fd, wanted.user, wanted.additional_groups)
-    os.close(root_fd)
     process.own_streams(stdio, user.uid)
-    process.become(wanted, user, seccomp_program)
-    process.enter_working_folder(wanted.cwd)
-    env = process.environment(wanted, user.home)
-    path = process.find_command(wanted.args[0], env)
-    process.reset_signals()
+    close_from(3, keep=channel.fileno())
+    path, env = process.prepare(wanted, user, seccomp_program)
+    joining.shared.keep_from_children()
+    close_from(3)
     try:
-        pid = namespaces.fork_sibling()
+        pid = namespaces.fork_sibling(joining.shared.address(PID))
     except OSError as error:
-        raise StartFailed(Reason.INVALID, f"start a process in the container: {error.strerror}") from error
+        joining.shared.put(ERRNO, error.errno or errno.EIO)
+        os._exit(process.EXIT_EXEC_FAILED)
     if pid == 0:
         _lead_session(wanted.terminal)
         process.execute(path, wanted, env)
-    channel.send({"type": "executing", "pid": pid})
     os._exit(0)
+
+
+def _join_namespaces(joining: Joining) -> None:
+    try:
+        namespaces.setns(joining.namespaces_fd, joining.namespace_flags)
+    except ProcessLookupError as error:
+        raise StartFailed(Reason.INVALID, f"container {joining.container_id} is not running") from error
 
 
 def _open_terminal(root_fd: int, joining: Joining, channel: Channel) -> tuple[int, int, int]:

@@ -6,15 +6,20 @@
       │◀── exited, exec-exited, detached, oom ───┘          a later caisd connects to monitor.sock and gets `hello`
       │─── attach, resize, signal, exec, pids ─▶ monitor ── replies carry the request's `seq`
 
-    starting process ── terminal (the master's descriptor) ──▶ monitor
-                     ── failed (reason, message) ──▶             then it ends
-                     ── executing ──▶                            nothing is left but exec itself
+    first process ◀── launch (the request, its ends of the pipes) ── monitor
+                  ── root (a descriptor of its root's mount) ──▶
+                  ── terminal (the master's descriptor) ──▶ monitor
+                  ── failed (reason, message, has_group) ──▶  then it ends; has_group: its control groups are made
+                  ── executing ──▶                            nothing is left but exec itself
+
+    joiner of an exec ── terminal, failed ──▶ monitor           as above
+                      ── pid or errno, in shared memory ──▶     then it ends
 
 Every message is a JSON object with a `type`; these classes are its typed forms. Unknown keys are ignored,
 so that an older monitor and a newer caisd understand each other.
 """
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 
@@ -23,14 +28,20 @@ class Record:
     """A message part with JSON forms."""
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON object of this record."""
-        return asdict(self)
+        """The JSON object of this record. Other values than records are not copied."""
+        return {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Self:
         """The record of a JSON object; unknown keys are ignored, missing ones take their defaults."""
         known = {item.name for item in fields(cls)}
         return cls(**{key: value for key, value in raw.items() if key in known})
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Record):
+        return value.to_json()
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,30 +65,6 @@ class LogTarget(Record):
     path: str
     max_bytes: int
     max_files: int
-
-
-@dataclass(frozen=True, slots=True)
-class Outline(Record):
-    """What the monitor itself needs of the config, read by caisd: the config is parsed in the process that becomes
-    the container's first, so that the pages this takes are not the monitor's for its whole life.
-
-    pid_namespace: "" for a new one, a path to join that one, None to stay in the host's.
-    """
-
-    terminal: bool
-    cgroups_path: str
-    pid_namespace: str | None
-
-    @classmethod
-    def of_config(cls, config: dict[str, Any]) -> "Outline":
-        """The outline of an OCI config."""
-        linux = config.get("linux", {})
-        entries = [item.get("path", "") for item in linux.get("namespaces", []) if item.get("type") == "pid"]
-        return cls(
-            terminal=bool(config.get("process", {}).get("terminal", False)),
-            cgroups_path=linux.get("cgroupsPath", ""),
-            pid_namespace=entries[0] if entries else None,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +93,49 @@ class StartRequest(Record):
         nested["rootfs"] = RootFilesystem.from_json(raw["rootfs"])
         nested["log"] = LogTarget.from_json(raw["log"]) if raw.get("log") else None
         return super(StartRequest, cls).from_json(nested)
+
+
+@dataclass(frozen=True, slots=True)
+class Outline(Record):
+    """What the monitor itself needs of a start.
+
+    The request is passed on unread, and the config is read in the process that becomes the container's first: the
+    pages that reading takes would be the monitor's for its whole life.
+    pid_namespace: "" for a new one, a path to join that one, None to stay in the host's.
+    """
+
+    id: str
+    bundle: str
+    exit_file: str
+    log: LogTarget | None
+    open_stdin: bool
+    stdin_once: bool
+    terminal: bool
+    cgroups_path: str
+    pid_namespace: str | None
+
+    @classmethod
+    def of(cls, request: StartRequest, config: dict[str, Any]) -> "Outline":
+        """The outline of a request and its OCI config."""
+        linux = config.get("linux", {})
+        entries = [item.get("path", "") for item in linux.get("namespaces", []) if item.get("type") == "pid"]
+        return cls(
+            id=request.id,
+            bundle=request.bundle,
+            exit_file=request.exit_file,
+            log=request.log,
+            open_stdin=request.open_stdin,
+            stdin_once=request.stdin_once,
+            terminal=bool(config.get("process", {}).get("terminal", False)),
+            cgroups_path=linux.get("cgroupsPath", ""),
+            pid_namespace=entries[0] if entries else None,
+        )
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> "Outline":
+        """The outline of a JSON object."""
+        log = LogTarget.from_json(raw["log"]) if raw["log"] else None
+        return super(Outline, cls).from_json({**raw, "log": log})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""The last steps of a process on its way into a container: user, capabilities, seccomp, working folder, exec.
+"""The last steps of a process on its way into a container: limits, user, command, capabilities, seccomp, exec.
 
-The order is that of runc, for the same reasons: without no_new_privs a seccomp filter needs CAP_SYS_ADMIN, so it
-is loaded before privileges go; with it, as late as possible. Nothing is imported from here on.
+Without no_new_privs a seccomp filter needs CAP_SYS_ADMIN, with it none; either way it is loaded as late as can be,
+so that a filter need allow little more than exec itself. Nothing is imported from here on.
 """
 
 import errno
@@ -12,14 +12,15 @@ import stat
 from typing import NoReturn
 
 from cais.linux import credentials, seccomp
-from cais.linux.fs import close_on_exec_from
 from cais.runtime import users
 from cais.runtime.errors import Reason, StartFailed
 from cais.runtime.spec import CAPABILITY_SETS, Process
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 EXIT_EXEC_FAILED = 255
-_HELD = credentials.bounding_set()
+_BOUNDING = credentials.bounding_set()
+_HELD = _BOUNDING & credentials.permitted_set()
+_CAP_SYS_ADMIN = credentials.CAPABILITY_NUMBERS["CAP_SYS_ADMIN"]
 
 
 def read_program(path: str | None) -> bytes | None:
@@ -30,8 +31,36 @@ def read_program(path: str | None) -> bytes | None:
         return file.read()
 
 
+def prepare(process: Process, user: users.User, seccomp_program: bytes | None) -> tuple[str, dict[bytes, bytes]]:
+    """Make the caller the container's in everything but its program; the path and the environment for `execute`.
+
+    Raises: StartFailed, OSError.
+    """
+    inside = enter_working_folder(process.cwd)
+    limit(process)
+    become(process, user)
+    if not inside:
+        enter_working_folder(process.cwd, again=True)
+    env = environment(process, user.home)
+    path = find_command(process.args[0], env)
+    reset_signals()
+    confine(process, user, seccomp_program)
+    return path, env
+
+
+def set_oom_score(process: Process) -> None:
+    """Set the OOM score, through the host's /proc. Raises: StartFailed."""
+    if process.oom_score_adj is None:
+        return
+    try:
+        _write("/proc/self/oom_score_adj", str(process.oom_score_adj))
+    except OSError as error:
+        text = f"set oom_score_adj to {process.oom_score_adj}: {error.strerror}"
+        raise StartFailed(Reason.INVALID, text) from error
+
+
 def limit(process: Process) -> None:
-    """Set resource limits and the OOM score. Raises: StartFailed that names the limit."""
+    """Set resource limits; afterwards the caller may be unable to open another file. Raises: StartFailed."""
     for rlimit in process.rlimits:
         number = getattr(resource, rlimit.type, None)
         if number is None:
@@ -42,13 +71,6 @@ def limit(process: Process) -> None:
         except (OSError, ValueError) as error:
             raise StartFailed(
                 Reason.INVALID, f"error setting rlimit type {rlimit.type} to {rlimit.soft}:{rlimit.hard}: {error}"
-            ) from error
-    if process.oom_score_adj is not None:
-        try:
-            _write("/proc/self/oom_score_adj", str(process.oom_score_adj))
-        except OSError as error:
-            raise StartFailed(
-                Reason.INVALID, f"set oom_score_adj to {process.oom_score_adj}: {error.strerror}"
             ) from error
 
 
@@ -61,51 +83,63 @@ def own_streams(stdio: tuple[int, int, int], uid: int) -> None:
         os.dup2(fd, target, inheritable=True)
 
 
-def become(process: Process, user: users.User, seccomp_program: bytes | None) -> None:
-    """Turn the caller into the container's user with the container's rights, for good.
+def become(process: Process, user: users.User) -> None:
+    """Turn the caller into the container's user. What it may do is settled by `confine`.
 
-    Raises: OSError, StartFailed.
+    Its effective capabilities are the container's already, so that it sees what the user will see.
+    Raises: OSError.
     """
-    if process.no_new_privileges:
-        credentials.set_no_new_privileges()
-    elif seccomp_program is not None:
-        seccomp.load(seccomp_program)
-    sets = _within_bounds(process)
-    credentials.drop_from_bounding_set(_HELD - sets["bounding"])
+    sets = _capabilities(process, user)
+    credentials.drop_from_bounding_set(_BOUNDING - sets["bounding"])
     credentials.set_keep_capabilities(True)
     os.setgroups(user.groups)
     os.setresgid(user.gid, user.gid, user.gid)
     os.setresuid(user.uid, user.uid, user.uid)
     credentials.set_keep_capabilities(False)
     credentials.set_dumpable(False)  # a change of user may have reset it
-    # As Docker's: a user other than root starts without effective capabilities, unless ambient ones are asked for.
-    if user.uid != 0:
-        sets["effective"] = sets["permitted"] = sets["ambient"]
+    credentials.set_capabilities(effective=sets["effective"], permitted=_HELD, inheritable=frozenset())
+    os.umask(process.umask)
+
+
+def confine(process: Process, user: users.User, seccomp_program: bytes | None) -> None:
+    """Give up, for good, every right that the container does not have. Raises: OSError."""
+    sets = _capabilities(process, user)
+    if seccomp_program is not None and not process.no_new_privileges:
+        credentials.set_capabilities(
+            effective=sets["effective"] | {_CAP_SYS_ADMIN}, permitted=_HELD, inheritable=frozenset()
+        )
+        seccomp.load(seccomp_program)
     credentials.set_capabilities(
         effective=sets["effective"], permitted=sets["permitted"], inheritable=sets["inheritable"]
     )
     credentials.set_ambient(sets["ambient"])
-    os.umask(process.umask)
-    if process.no_new_privileges and seccomp_program is not None:
-        seccomp.load(seccomp_program)
+    if process.no_new_privileges:
+        credentials.set_no_new_privileges()
+        if seccomp_program is not None:
+            seccomp.load(seccomp_program)
 
 
-def enter_working_folder(cwd: str) -> None:
-    """chdir, and check that the result is inside the root (CVE-2024-21626)."""
+def enter_working_folder(cwd: str, *, again: bool = False) -> bool:
+    """chdir, and check that the result is inside the root (CVE-2024-21626).
+
+    As in runc, root's rights count first, and the user's where those do not reach (a network file system): it is
+    called before `become` and, should the result be False, `again` after it. Raises: StartFailed.
+    """
     try:
         os.chdir(cwd)
-        here = os.getcwd()
-    except FileNotFoundError as error:
-        raise StartFailed(
-            Reason.INVALID, f"current working directory is outside of container mount namespace root: {cwd!r}"
-        ) from error
     except OSError as error:
-        text = f"chdir to cwd ({cwd!r}) set in config.json failed: {(error.strerror or '').lower()}"
+        if error.errno in (errno.EACCES, errno.EPERM) and not again:
+            return False
+        text = f'chdir to cwd ("{cwd}") set in config.json failed: {(error.strerror or "").lower()}'
         raise StartFailed(Reason.NOT_EXECUTABLE, text) from error
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:  # how the C library puts a folder that the root does not lead to
+        here = ""
     if not here.startswith("/"):
-        raise StartFailed(
-            Reason.INVALID, f"current working directory is outside of container mount namespace root: {cwd!r}"
-        )
+        text = f'current working directory is outside of container mount namespace root: "{cwd}"'
+        raise StartFailed(Reason.INVALID, text)
+    return True
 
 
 def environment(process: Process, home: str) -> dict[bytes, bytes]:
@@ -116,7 +150,7 @@ def environment(process: Process, home: str) -> dict[bytes, bytes]:
         if name:
             env[name] = value
     if not env.get(b"HOME"):
-        env[b"HOME"] = os.fsencode(home)
+        env[b"HOME"] = os.fsencode(home).partition(b"\0")[0] or b"/"
     return env
 
 
@@ -157,8 +191,7 @@ def reset_signals() -> None:
 
 
 def execute(path: str, process: Process, env: dict[bytes, bytes]) -> NoReturn:
-    """exec, with descriptors 0 to 2 alone; what fails now is the process's own last word, as in Docker."""
-    close_on_exec_from(3)
+    """exec; what fails now is the process's own last word, as in Docker."""
     try:
         os.execve(path, process.args, env)  # noqa: S606  what this module is for
     except OSError as error:
@@ -181,12 +214,16 @@ def _not_executable(path: str) -> int | None:
     return None
 
 
-def _within_bounds(process: Process) -> dict[str, frozenset[int]]:
+def _capabilities(process: Process, user: users.User) -> dict[str, frozenset[int]]:
     """The sets that are asked for, without what this very process, the engine, does not have itself.
 
-    Docker grants what its own daemon holds; to ask for one that it lacks is refused by the engine beforehand.
+    Docker grants what its own daemon holds; to ask for one that it lacks is refused by the engine beforehand. As
+    Docker's, a user other than root starts without effective capabilities, unless ambient ones are asked for.
     """
-    return {kind: process.capabilities[kind] & _HELD for kind in CAPABILITY_SETS}
+    sets = {kind: process.capabilities[kind] & _HELD for kind in CAPABILITY_SETS}
+    if user.uid != 0:
+        sets["effective"] = sets["permitted"] = sets["ambient"]
+    return sets
 
 
 def _is_null_device(status: os.stat_result) -> bool:

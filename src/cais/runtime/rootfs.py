@@ -7,7 +7,6 @@ the host and checked before anything of the image is looked at.
 
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +30,10 @@ from cais.runtime.spec import Device
 
 _SAFE = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
 _NULL_DEVICE = (1, 3)
+_NOT_ALIKE = (
+    "Are you trying to mount a directory onto a file (or vice-versa)? "
+    "Check if the specified host path exists and is the expected type"
+)
 _DEFAULT_DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
 _DEV_LINKS = (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"),
               ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx"), ("core", "/proc/kcore"))  # fmt: skip
@@ -106,7 +109,7 @@ class Root:
         _set_propagation(fd, step.attributes)
         mount.move_mount(fd, target)
         os.close(target)
-        if step.fstype == "devpts":
+        if step.fstype == "devpts" and step.target == "/dev/pts":
             self._devpts_fd = fd
         else:
             os.close(fd)
@@ -116,15 +119,17 @@ class Root:
         attributes = step.attributes
         if attributes.attr_set:
             clear = MOUNT_ATTR__ATIME if attributes.attr_set & MOUNT_ATTR__ATIME else 0
-            mount.mount_setattr(
-                fd, attr_set=attributes.attr_set, attr_clr=clear, recursive=attributes.recursive
-            )
+            mount.mount_setattr(fd, attr_set=attributes.attr_set, attr_clr=clear, recursive=attributes.recursive)
         _set_propagation(fd, attributes)
         is_folder = stat.S_ISDIR(os.fstat(fd).st_mode)
         target = (fs.make_directories if is_folder else fs.make_file)(self.fd, step.target)
         try:
-            if fs.filesystem_type(target) == fs.PROC_SUPER_MAGIC and not step.target.startswith("/proc/"):
-                raise StartFailed(Reason.INVALID, f"{step.target} leads into /proc of the container")
+            if is_folder != stat.S_ISDIR(os.fstat(target).st_mode):
+                raise StartFailed(Reason.INVALID, f"mount {step.target}: not a directory: {_NOT_ALIKE}")
+            if step.target == "/proc" and fs.filesystem_type(fd) != fs.PROC_SUPER_MAGIC:
+                raise StartFailed(Reason.INVALID, '"/proc" cannot be mounted because it is not of type proc')
+            if step.target != "/proc" and not step.target.startswith("/proc/") and _is_procfs(target):
+                raise StartFailed(Reason.INVALID, f'"{step.target}" cannot be mounted because it is inside /proc')
             mount.move_mount(fd, target)
         finally:
             os.close(target)
@@ -136,6 +141,8 @@ class Root:
         if view.version == 2:
             fd = mount.create_filesystem("cgroup2", [], source="cgroup", attributes=step.attributes.attr_set)
             mount.move_mount(fd, target)
+            os.close(fd)
+            os.close(target)
             return
         top = mount.create_filesystem("tmpfs", [("mode", "755")], source="tmpfs", attributes=_SAFE)
         mount.move_mount(top, target)
@@ -156,7 +163,7 @@ class Root:
     def _make_devices(self, devices: tuple[Device, ...], populate: bool) -> None:
         if not populate:
             return
-        dev = fs.open_in_root(self.fd, "/dev", os.O_RDONLY | os.O_DIRECTORY)
+        dev = fs.make_directories(self.fd, "/dev")
         for name, major, minor in _DEFAULT_DEVICES:
             _make_node(dev, name, stat.S_IFCHR | 0o666, os.makedev(major, minor), (0, 0))
         for name, aim in _DEV_LINKS:
@@ -173,13 +180,15 @@ class Root:
         os.close(dev)
 
     def _set_sysctl(self, name: str, value: str) -> None:
-        path = "proc/sys/" + name.replace(".", "/")
+        parts = name.replace(".", "/").split("/")
+        if not all(parts):  # "..", among others, would leave /proc/sys
+            raise StartFailed(Reason.INVALID, f"sysctl {name!r} is not the name of one")
         with _named(f"set the sysctl {name}"):
             proc = fs.open_in_root(self.fd, "/proc", os.O_PATH | os.O_DIRECTORY)
-            if fs.filesystem_type(proc) != fs.PROC_SUPER_MAGIC:
+            if not _is_procfs(proc):
                 raise StartFailed(Reason.INVALID, f"set the sysctl {name}: no procfs is mounted at /proc")
             resolve = fs.RESOLVE_BENEATH | fs.RESOLVE_NO_SYMLINKS | fs.RESOLVE_NO_XDEV
-            fd = fs.openat2(proc, path.removeprefix("proc/"), os.O_WRONLY, resolve=resolve)
+            fd = fs.openat2(proc, "/".join(["sys", *parts]), os.O_WRONLY, resolve=resolve)
             os.write(fd, value.encode())
             os.close(fd)
             os.close(proc)
@@ -227,8 +236,7 @@ def assemble(rootfs: RootFilesystem, mount_point: str) -> Root:
     """
     mount.mount("", "/", None, MS_SLAVE | MS_REC)
     if rootfs.volatile:
-        # Left by an earlier start: overlayfs refuses to use a volatile layer again unless told that it may be lost.
-        shutil.rmtree(os.path.join(rootfs.work, "work", "incompat"), ignore_errors=True)
+        _allow_reuse(rootfs.work)
     fd = _overlay(rootfs, mount_point)
     mount.mount_setattr(fd, propagation=mount.MS_PRIVATE)
     return Root(fd)
@@ -244,7 +252,10 @@ def _overlay(rootfs: RootFilesystem, mount_point: str) -> int:
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        return _overlay_by_mount(rootfs, mount_point)
+        try:
+            return _overlay_by_mount(rootfs, mount_point)
+        except OSError:
+            raise error from None  # the one that has the kernel's own words
     target = os.open(mount_point, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     mount.move_mount(fd, target)
     os.close(target)
@@ -254,21 +265,32 @@ def _overlay(rootfs: RootFilesystem, mount_point: str) -> int:
 def _overlay_by_mount(rootfs: RootFilesystem, mount_point: str) -> int:
     """The same through mount(2), for kernels before 6.8, which know no `lowerdir+`.
 
-    All layers share one page of text there, so they are named relative to their common folder, which is why the
-    caller's current folder changes.
+    All layers share one page of text there, so they are named by descriptors, which also spares all escaping.
     """
-    common = os.path.commonpath([os.path.dirname(path) for path in rootfs.lower])
-    os.chdir(common)
-    lower = ":".join(_escape(os.path.relpath(path, common)) for path in rootfs.lower)
-    data = f"lowerdir={lower},upperdir={_escape(rootfs.upper)},workdir={_escape(rootfs.work)},index=off"
-    mount.mount("overlay", mount_point, "overlay", 0, data + (",volatile" if rootfs.volatile else ""))
-    return os.open(mount_point, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+    opened = [os.open(path, flags) for path in (rootfs.upper, rootfs.work, *rootfs.lower)]
+    upper, work, *lower = (f"/proc/self/fd/{fd}" for fd in opened)
+    data = f"lowerdir={':'.join(lower)},upperdir={upper},workdir={work},index=off"
+    try:
+        mount.mount("overlay", mount_point, "overlay", 0, data + (",volatile" if rootfs.volatile else ""))
+    finally:
+        for fd in opened:
+            os.close(fd)
+    return os.open(mount_point, flags)
 
 
-def _escape(path: str) -> str:
-    for character in ("\\", ",", ":"):
-        path = path.replace(character, "\\" + character)
-    return path
+def _allow_reuse(work: str) -> None:
+    """Remove the mark of an earlier volatile mount, without which overlayfs refuses the layer: it may be lost."""
+    mark = os.path.join(work, "work", "incompat", "volatile")
+    try:
+        os.unlink(os.path.join(mark, "dirty"))
+    except FileNotFoundError:
+        pass
+    for folder in (mark, os.path.dirname(mark)):
+        try:
+            os.rmdir(folder)
+        except FileNotFoundError:
+            pass
 
 
 def _open_null_device() -> int:
@@ -277,6 +299,10 @@ def _open_null_device() -> int:
     if not stat.S_ISCHR(status.st_mode) or (os.major(status.st_rdev), os.minor(status.st_rdev)) != _NULL_DEVICE:
         raise StartFailed(Reason.INTERNAL, "/dev/null of the host is not the null device")
     return fd
+
+
+def _is_procfs(fd: int) -> bool:
+    return fs.filesystem_type(fd) == fs.PROC_SUPER_MAGIC
 
 
 def _ensure_directory(root_fd: int, target: str) -> None:

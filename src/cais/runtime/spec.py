@@ -119,12 +119,16 @@ def load(bundle: str) -> Spec:
 
     Raises: StartFailed (invalid) that names the member at fault.
     """
-    with open(os.path.join(bundle, "config.json"), "rb") as file:
-        return parse(json.load(file))
+    try:
+        with open(os.path.join(bundle, "config.json"), "rb") as file:
+            raw = json.load(file)
+    except (OSError, ValueError, RecursionError) as error:
+        raise _invalid("the runtime config", error) from error
+    return parse(raw)
 
 
 def parse(raw: dict[str, Any]) -> Spec:
-    """The spec of a JSON object."""
+    """The spec of a JSON object. Raises: StartFailed (invalid)."""
     try:
         linux = raw.get("linux") or {}
         return Spec(
@@ -142,19 +146,23 @@ def parse(raw: dict[str, Any]) -> Spec:
             resources=dict(linux.get("resources") or {}),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StartFailed(Reason.INVALID, f"the runtime config is not valid: {error!r}") from error
+        raise _invalid("the runtime config", error) from error
 
 
 def parse_process(raw: dict[str, Any]) -> Process:
-    """The process of a JSON object, of a config or of an exec."""
-    args = tuple(raw["args"])
-    if not args:
-        raise ValueError("process.args is empty")
+    """The process of a JSON object, of a config or of an exec. Raises: StartFailed (invalid)."""
+    try:
+        return _process(raw)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _invalid("the process", error) from error
+
+
+def _process(raw: dict[str, Any]) -> Process:
     user = raw.get("user") or {}
     name = user.get("username")
-    groups = (*map(str, user.get("additionalGids") or ()), *user.get("additionalGroups", ()))
-    return Process(
-        args=args,
+    groups = (*map(str, user.get("additionalGids") or ()), *(user.get("additionalGroups") or ()))
+    process = Process(
+        args=tuple(raw["args"]),
         env=tuple(raw.get("env") or ()),
         cwd=raw["cwd"],
         terminal=bool(raw.get("terminal", False)),
@@ -166,6 +174,12 @@ def parse_process(raw: dict[str, Any]) -> Process:
         no_new_privileges=bool(raw.get("noNewPrivileges", False)),
         oom_score_adj=raw.get("oomScoreAdj"),
     )
+    if not process.args or isinstance(raw["args"], str):
+        raise ValueError("process.args is no list of arguments")
+    for text in (*process.args, *process.env, process.cwd):
+        if b"\0" in os.fsencode(text):
+            raise ValueError("an argument, a variable or the working folder contains a null byte")
+    return process
 
 
 def _capabilities(raw: dict[str, Any], kind: str) -> frozenset[int]:
@@ -182,11 +196,20 @@ def _namespaces(raw: list[dict[str, Any]]) -> tuple[Namespace, ...]:
     unknown = [item["type"] for item in raw if item["type"] not in NAMESPACE_FLAGS]
     if unknown:
         raise ValueError(f"linux.namespaces: {unknown[0]!r} is not supported")
+    if len({item["type"] for item in raw}) < len(raw):
+        raise ValueError("linux.namespaces: a type is there twice")
     return tuple(Namespace(item["type"], item.get("path", "")) for item in raw)
 
 
 def _device(raw: dict[str, Any]) -> Device:
+    if raw["type"] not in ("c", "b", "p", "u"):
+        raise ValueError(f"linux.devices: {raw['type']!r} is no type of a device")
     return Device(
         raw["path"], raw["type"], raw.get("major", 0), raw.get("minor", 0),
         raw.get("fileMode", 0o666), raw.get("uid", 0), raw.get("gid", 0),
     )  # fmt: skip
+
+
+def _invalid(what: str, error: Exception) -> StartFailed:
+    text = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else str(error)
+    return StartFailed(Reason.INVALID, f"{what} is not valid: {text}")

@@ -1,18 +1,18 @@
 """A process's standard streams: what it writes goes to the log and to every client, what clients send goes to it."""
 
-import errno
 import os
 import select
 from collections import deque
 from collections.abc import Callable
 
-from cais.linux import tty
+from cais.linux import fs, tty
 from cais.runtime.clients import READ_BYTES, Client
 from cais.runtime.log import JsonFileLog
 from cais.runtime.messages import StreamOptions
 from cais.runtime.poller import Poller
 
 _STDIN_BYTES = 256 * 1024  # what is kept for a process that does not read, before clients are no longer read either
+_TERMINAL_BYTES = 1024 * 1024  # more than a terminal holds
 
 
 class Streams:
@@ -35,6 +35,7 @@ class Streams:
         self._outputs: dict[int, str] = {}
         self._stdin_fd = -1
         self._terminal_fd = -1
+        self._terminal_silent = False
         self._input: deque[bytes] = deque()
         self._input_bytes = 0
         self._input_ended = False
@@ -59,6 +60,7 @@ class Streams:
     def attach(self, fd: int, options: StreamOptions) -> None:
         """Serve a client; its socket belongs to these streams from now on."""
         self._clients.append(Client(self, self._poller, fd, options, self._spill_folder))
+        self._listen_again()
 
     def resize(self, rows: int, columns: int) -> None:
         """Change the terminal's size; nothing happens without one."""
@@ -69,13 +71,13 @@ class Streams:
         """Write to the process's standard input, or keep what it does not take yet."""
         if self._stdin_fd < 0 or not data:
             return
+        self._listen_again()
         self._input.append(data)
         self._input_bytes += len(data)
         if len(self._input) == 1:
             self._write_input()
         if self._input_bytes > _STDIN_BYTES:
-            for client in self._clients:
-                client.pause_reading(True)
+            self._pause_clients(True)
 
     def client_input_ended(self) -> None:
         """A client closed its sending half."""
@@ -112,50 +114,69 @@ class Streams:
         """Whether no client has anything left to get."""
         return not self._clients
 
-    def finish(self) -> None:
-        """The process has ended: read what is left, close the log, and let the clients end."""
+    def drain(self) -> None:
+        """The process has ended: read what it left, and close the log.
+
+        What goes on writing, a further process that it started, is not waited for.
+        """
         for fd in list(self._outputs):
-            self._drain(fd)
+            left = _TERMINAL_BYTES if fd == self._terminal_fd else fs.readable_bytes(fd)
+            while left > 0 and (data := _read(fd, min(left, READ_BYTES))):
+                left -= len(data)
+                self._deliver(self._outputs[fd], data)
+            self._close_output(fd)
         self._close_stdin()
         if self._log:
             self._log.close()
+
+    def end(self) -> None:
+        """Nothing more will come: let each client go when it has everything."""
         for client in list(self._clients):
             client.end()
 
-    def _drain(self, fd: int) -> None:
-        while fd in self._outputs:
-            try:
-                data = os.read(fd, READ_BYTES)
-            except OSError:
-                data = b""
-            if not data:
-                self._close_output(fd)
-            else:
-                self._deliver(self._outputs[fd], data)
+    def abandon(self) -> None:
+        """The process was never started: close everything at once."""
+        for fd in list(self._outputs):
+            self._close_output(fd)
+        self._close_stdin()
+        for client in list(self._clients):
+            client.close()
 
     def _add_output(self, fd: int, stream: str) -> None:
         os.set_blocking(fd, False)
         self._outputs[fd] = stream
-        events = select.EPOLLIN
-        self._poller.add(fd, events, lambda happened: self._on_output(fd, happened))
+        self._watch_output(fd)
+
+    def _watch_output(self, fd: int) -> None:
+        events = 0 if self._held_back else select.EPOLLIN
+        if fd == self._stdin_fd and self._input:
+            events |= select.EPOLLOUT
+        self._poller.set(fd, events, lambda happened: self._on_output(fd, happened))
 
     def _on_output(self, fd: int, events: int) -> None:
         if events & select.EPOLLOUT:
             self._write_input()
-        if not events & ~select.EPOLLOUT:
+        if not events & ~select.EPOLLOUT or fd not in self._outputs:
             return
-        try:
-            data = os.read(fd, READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            if error.errno != errno.EIO:  # EIO: every slave of the terminal is closed
-                raise
-            data = b""
+        data = _read(fd, READ_BYTES)
         if data:
             self._deliver(self._outputs[fd], data)
+        elif data is not None:
+            self._on_output_end(fd)
+
+    def _on_output_end(self, fd: int) -> None:
+        """All writers are gone. A terminal is kept: to close it would hang up on who opens it again later."""
+        if fd == self._terminal_fd:
+            self._poller.remove(fd)
+            self._terminal_silent = True
         else:
             self._close_output(fd)
+
+    def _listen_again(self) -> None:
+        """Something happens at a terminal that nobody had open: look whether it is used again."""
+        if self._terminal_silent and self._terminal_fd >= 0:
+            self._terminal_silent = False
+            self._watch_output(self._terminal_fd)
 
     def _deliver(self, stream: str, data: bytes) -> None:
         if self._log:
@@ -168,9 +189,7 @@ class Streams:
     def _hold_back(self, held: bool) -> None:
         self._held_back = held
         for fd in self._outputs:
-            self._poller.change(fd, 0 if held else select.EPOLLIN)
-        if self._terminal_fd >= 0 and self._input:
-            self._watch_input(True)
+            self._watch_output(fd)
 
     def _close_output(self, fd: int) -> None:
         self._poller.remove(fd)
@@ -178,7 +197,7 @@ class Streams:
         if fd == self._terminal_fd:
             self._terminal_fd = -1
         if fd == self._stdin_fd:
-            self._stdin_fd = -1
+            self._forget_input()
         os.close(fd)
 
     def _write_input(self) -> None:
@@ -191,34 +210,50 @@ class Streams:
                 else:
                     self._input[0] = self._input[0][written:]
         except BlockingIOError:
-            self._watch_input(True)
+            self._watch_input()
             return
         except OSError:  # EPIPE: the process reads no more
             self._close_stdin()
             return
-        self._watch_input(False)
-        for client in self._clients:
-            client.pause_reading(False)
+        self._watch_input()
+        self._pause_clients(False)
         if self._input_ended:
             self._close_stdin()
 
-    def _watch_input(self, wanted: bool) -> None:
-        """Have `_write_input` called when the process takes input again."""
+    def _watch_input(self) -> None:
+        """Have `_write_input` called when the process takes input again, if some waits."""
         fd = self._stdin_fd
-        if fd < 0:
-            return
         if fd in self._outputs:
-            events = (0 if self._held_back else select.EPOLLIN) | (select.EPOLLOUT if wanted else 0)
-            self._poller.change(fd, events)
-            return
-        self._poller.remove(fd)
-        if wanted:
-            self._poller.add(fd, select.EPOLLOUT, lambda _: self._write_input())
+            self._watch_output(fd)
+        elif fd >= 0 and self._input:
+            self._poller.set(fd, select.EPOLLOUT, lambda _: self._write_input())
+        elif fd >= 0:
+            self._poller.remove(fd)
 
     def _close_stdin(self) -> None:
-        fd, self._stdin_fd = self._stdin_fd, -1
-        self._input.clear()
-        self._input_bytes = 0
+        fd = self._stdin_fd
+        self._forget_input()
         if fd >= 0 and fd not in self._outputs:
             self._poller.remove(fd)
             os.close(fd)
+
+    def _forget_input(self) -> None:
+        """What clients send goes nowhere from now on."""
+        self._stdin_fd = -1
+        self._input.clear()
+        self._input_bytes = 0
+        self._pause_clients(False)
+
+    def _pause_clients(self, paused: bool) -> None:
+        for client in self._clients:
+            client.pause_reading(paused)
+
+
+def _read(fd: int, count: int) -> bytes | None:
+    """What a pipe or terminal has; b"" when it has no writer any more, None when it has nothing yet."""
+    try:
+        return os.read(fd, count)
+    except BlockingIOError:
+        return None
+    except OSError:  # EIO: every slave of the terminal is closed
+        return b""

@@ -51,40 +51,35 @@ def resolve(root_fd: int, text: str, additional: tuple[str, ...] = ()) -> User:
     accounts = list(_accounts(_read(root_fd, "/etc/passwd")))
     groups = list(_groups(_read(root_fd, "/etc/group")))
     account = _find_account(accounts, name)
-    by_name = account.name or name
     if colon and group_name:
         gid = _find_group(groups, group_name)
         supplementary: list[int] = []
     else:
         gid = account.gid
-        supplementary = [group.gid for group in groups if by_name in group.members]
+        supplementary = [group.gid for group in groups if account.name in group.members]
     supplementary += [_find_group(groups, extra) for extra in additional]
     return User(account.uid, gid, tuple(dict.fromkeys([gid, *supplementary])), account.home)
 
 
-def home_of(root_fd: int, uid: int) -> str:
-    """The home folder of a numeric user id, "/" without an entry."""
-    return next((entry.home for entry in _accounts(_read(root_fd, "/etc/passwd")) if entry.uid == uid), "/") or "/"
-
-
 def _find_account(accounts: list[_Account], name: str) -> _Account:
+    """The first entry of this name or id: a number is an id, whatever an entry may be called."""
     wanted = name or "0"
+    if _is_number(wanted):
+        uid = _in_range(wanted)
+        return next((entry for entry in accounts if entry.uid == uid), _Account("", uid, 0, "/"))
     for entry in accounts:
         if entry.name == wanted:
             return entry
-    if not _is_number(wanted):
-        raise StartFailed(Reason.INVALID, f"unable to find user {name}: no matching entries in passwd file")
-    uid = _in_range(wanted)
-    return next((entry for entry in accounts if entry.uid == uid), _Account("", uid, 0, "/"))
+    raise StartFailed(Reason.INVALID, f"unable to find user {name}: no matching entries in passwd file")
 
 
 def _find_group(groups: list[_Group], name: str) -> int:
+    if _is_number(name):
+        return _in_range(name)
     for group in groups:
         if group.name == name:
             return group.gid
-    if not _is_number(name):
-        raise StartFailed(Reason.INVALID, f"unable to find group {name}: no matching entries in group file")
-    return _in_range(name)
+    raise StartFailed(Reason.INVALID, f"unable to find group {name}: no matching entries in group file")
 
 
 def _is_number(text: str) -> bool:
@@ -95,7 +90,7 @@ def _is_number(text: str) -> bool:
 def _in_range(text: str) -> int:
     # The length is bounded first: int() of a very long string takes long.
     if len(text) > 11 or not 0 <= int(text) <= _MAX_ID:
-        raise StartFailed(Reason.INVALID, f"uids and gids must be in range 0-{_MAX_ID}: {text[:32]}")
+        raise StartFailed(Reason.INVALID, f"uids and gids must be in range 0-{_MAX_ID}")
     return int(text)
 
 
@@ -107,7 +102,7 @@ def _read(root_fd: int, path: str) -> list[list[str]]:
         return []
     except OSError as error:
         raise StartFailed(Reason.INVALID, f"read {path} of the container: {error.strerror}") from error
-    lines = content.decode("utf-8", "replace").split("\n")
+    lines = content.decode("utf-8", "surrogateescape").split("\n")
     return [line.strip().split(":") for line in lines if line.strip() and not line.startswith("#")]
 
 
@@ -127,4 +122,4 @@ def _accounts(rows: list[list[str]]) -> Iterator[_Account]:
 def _groups(rows: list[list[str]]) -> Iterator[_Group]:
     for row in rows:
         if len(row) >= 3 and row[0] and (gid := _number(row[2])) is not None:
-            yield _Group(row[0], gid, tuple(row[3].split(",")) if len(row) > 3 else ())
+            yield _Group(row[0], gid, tuple(filter(None, row[3].split(","))) if len(row) > 3 else ())

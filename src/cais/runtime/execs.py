@@ -1,0 +1,263 @@
+"""The further processes of a container, from the request to the end.
+
+A joiner is not waited for: what it does inside the container may take as long as the container's files let it, and
+the monitor has other things to do.
+"""
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from cais.linux import namespaces
+from cais.linux.shared import SharedNumbers
+from cais.runtime import joiner
+from cais.runtime.cgroups.interface import Cgroup
+from cais.runtime.channel import Channel, ChannelClosed, pair
+from cais.runtime.errors import Reason, StartFailed
+from cais.runtime.messages import ExecRequest, RunningExec, StreamOptions
+from cais.runtime.poller import Poller
+from cais.runtime.streams import Streams
+
+_NAMESPACES = (
+    namespaces.CLONE_NEWNS | namespaces.CLONE_NEWUTS | namespaces.CLONE_NEWIPC | namespaces.CLONE_NEWNET
+    | namespaces.CLONE_NEWPID | namespaces.CLONE_NEWCGROUP
+)  # fmt: skip
+_END_SECONDS = 10.0  # how long a killed process may take to end
+_KILLED = 128 + signal.SIGKILL
+
+Pipes = tuple[int, int, int]
+# Called with the pid of the process, or with why there is none
+Done = Callable[[int | StartFailed], None]
+
+
+@dataclass(slots=True)
+class Task:
+    """A process of the container that the monitor started: its first one, or a further one."""
+
+    pid: int
+    pidfd: int
+    streams: Streams
+    exit_code: int | None = None
+
+    def reap(self) -> bool:
+        """Take the exit status, 128 + its number for a signal; False while the process runs. `pidfd` stays open."""
+        result = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
+        if result is None:
+            return False
+        signalled = result.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
+        self.exit_code = 128 + result.si_status if signalled else result.si_status
+        return True
+
+
+@dataclass(slots=True)
+class _Starting:
+    """A process whose joiner is at work. client: the descriptor of its client, which belongs to this until it runs."""
+
+    request: ExecRequest
+    client: int | None
+    options: StreamOptions | None
+    done: Done
+    streams: Streams
+    channel: Channel
+    shared: SharedNumbers
+    pipes: Pipes | None
+    joiner_pid: int
+    joiner_fd: int
+    terminal_fd: int = -1
+    failure: StartFailed | None = None
+
+
+class Execs:
+    """The further processes of one container."""
+
+    def __init__(
+        self,
+        poller: Poller,
+        container_id: str,
+        cgroup: Cgroup,
+        new_streams: Callable[[str], Streams],
+        on_exited: Callable[[str, int], None],
+    ) -> None:
+        self._poller = poller
+        self._container_id = container_id
+        self._cgroup = cgroup
+        self._new_streams = new_streams
+        self._on_exited = on_exited
+        self._starting: dict[int, _Starting] = {}
+        self._tasks: dict[str, Task] = {}
+
+    @property
+    def tasks(self) -> list[Task]:
+        """Those that run, and those that ended and are not forgotten yet."""
+        return list(self._tasks.values())
+
+    def outline(self) -> list[RunningExec]:
+        """What a caisd that finds this monitor again is told."""
+        return [RunningExec(exec_id, task.pid, task.exit_code) for exec_id, task in self._tasks.items()]
+
+    def find(self, exec_id: str) -> Task:
+        """A process that runs. Raises: StartFailed."""
+        task = self._tasks.get(exec_id)
+        if task is None or task.exit_code is not None:
+            raise StartFailed(Reason.INVALID, f"exec {exec_id} is not running")
+        return task
+
+    def forget_ended(self) -> None:
+        """Drop the processes that ended and whose clients have everything."""
+        self._tasks = {
+            key: task for key, task in self._tasks.items() if task.exit_code is None or not task.streams.clients_served
+        }
+
+    def start(
+        self, request: ExecRequest, main_pidfd: int, client: int | None, options: StreamOptions | None, done: Done
+    ) -> None:
+        """Start a process in the namespaces of the container's first one; `done` is called when that has come out.
+
+        client: the descriptor of an attached client, which belongs to the process's streams from now on.
+        Raises: OSError, and then the client is still the caller's.
+        """
+        terminal = bool(request.process.get("terminal"))
+        with ExitStack() as undo:
+            mine, theirs = pair()
+            undo.callback(mine.close)
+            with theirs:
+                shared = SharedNumbers()
+                undo.callback(shared.close)
+                their_pipes, pipes = (None, None) if terminal else make_pipes(bool(options and options.stdin))
+                undo.callback(close_all, pipes)
+                try:
+                    joining = joiner.Joining(
+                        self._container_id, self._cgroup, main_pidfd, _NAMESPACES, request, their_pipes, theirs, shared
+                    )
+                    pid = os.fork()
+                    if pid == 0:
+                        joiner.run(joining)
+                    undo.callback(_kill, pid)
+                    fd = os.pidfd_open(pid)
+                finally:
+                    close_all(their_pipes)
+            undo.pop_all()
+        starting = _Starting(
+            request, client, options, done, self._new_streams(request.id), Channel(mine), shared, pipes, pid, fd
+        )
+        self._starting[fd] = starting
+        self._poller.add(starting.channel.fileno(), select.EPOLLIN, lambda _: self._on_message(starting))
+        self._poller.add(fd, select.EPOLLIN, lambda _: self._on_joiner_end(starting))
+
+    def end_all(self) -> None:
+        """The container has ended: end what is left, and return when nothing is."""
+        for starting in list(self._starting.values()):
+            _signal(starting.joiner_fd, signal.SIGKILL)
+            starting.failure = StartFailed(Reason.INVALID, f"container {self._container_id} is not running")
+        deadline = time.monotonic() + _END_SECONDS
+        while self._starting or self._running():
+            for _, task in self._running():
+                _signal(task.pidfd, signal.SIGKILL)
+            if (left := deadline - time.monotonic()) <= 0:
+                break
+            self._poller.run_once(left)
+        for exec_id, task in self._running():  # they wait in the kernel for something that does not come
+            task.exit_code = _KILLED
+            self._announce_end(exec_id, task)
+
+    def _running(self) -> list[tuple[str, Task]]:
+        return [(exec_id, task) for exec_id, task in self._tasks.items() if task.exit_code is None]
+
+    def _on_message(self, starting: _Starting) -> None:
+        try:
+            messages = starting.channel.receive_available()
+        except ChannelClosed:
+            self._poller.remove(starting.channel.fileno())
+            return
+        for message, descriptors in messages:
+            if message["type"] == "terminal" and descriptors:
+                starting.terminal_fd = descriptors[0]
+            elif message["type"] == "failed":
+                starting.failure = starting.failure or StartFailed(Reason(message["reason"]), message["message"])
+
+    def _on_joiner_end(self, starting: _Starting) -> None:
+        if os.waitpid(starting.joiner_pid, os.WNOHANG)[0] == 0:
+            return
+        self._on_message(starting)
+        pid, errno = starting.shared.get(joiner.PID), starting.shared.get(joiner.ERRNO)
+        for fd in (starting.channel.fileno(), starting.joiner_fd):
+            self._poller.remove(fd)
+        starting.channel.close()
+        starting.shared.close()
+        os.close(starting.joiner_fd)
+        del self._starting[starting.joiner_fd]
+        if pid:
+            self._on_started(starting, pid)
+            return
+        starting.streams.abandon()
+        close_all(starting.pipes)
+        close_all((starting.terminal_fd, starting.client if starting.client is not None else -1))
+        if errno:
+            text = f"start a process in the container: {os.strerror(errno)}"
+            starting.failure = starting.failure or StartFailed(Reason.INVALID, text)
+        ended = StartFailed(Reason.INTERNAL, "the process ended before it could be executed")
+        starting.done(starting.failure or ended)
+
+    def _on_started(self, starting: _Starting, pid: int) -> None:
+        """The joiner is gone, its sibling is a child of this process."""
+        exec_id = starting.request.id
+        task = Task(pid, os.pidfd_open(pid), starting.streams)
+        self._tasks[exec_id] = task
+        self._poller.add(task.pidfd, select.EPOLLIN, lambda _: self._on_end(exec_id, task))
+        starting.done(pid)
+        if starting.client is not None and starting.options is not None:
+            starting.streams.attach(starting.client, starting.options)
+        if starting.pipes is not None:
+            starting.streams.use_pipes(*starting.pipes)
+        else:  # not before the client is attached, which would miss what is read by then
+            starting.streams.use_terminal(starting.terminal_fd, with_input=True)
+
+    def _on_end(self, exec_id: str, task: Task) -> None:
+        if task.reap():
+            self._announce_end(exec_id, task)
+
+    def _announce_end(self, exec_id: str, task: Task) -> None:
+        self._poller.remove(task.pidfd)
+        os.close(task.pidfd)
+        task.streams.drain()
+        self._on_exited(exec_id, task.exit_code or 0)  # before the client sees its stream end
+        task.streams.end()
+
+
+def make_pipes(with_input: bool) -> tuple[Pipes, Pipes]:
+    """The ends of a container's process and our ends, for streams 0 to 2; our first is -1 without input.
+
+    Raises: OSError.
+    """
+    opened: list[int] = []
+    try:
+        opened += os.pipe() if with_input else (os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), -1)
+        opened += os.pipe()
+        opened += os.pipe()
+    except OSError:
+        close_all(tuple(opened))
+        raise
+    return (opened[0], opened[3], opened[5]), (opened[1], opened[2], opened[4])
+
+
+def close_all(descriptors: tuple[int, ...] | None) -> None:
+    """Close them; -1 stands for none."""
+    for fd in descriptors or ():
+        if fd >= 0:
+            os.close(fd)
+
+
+def _signal(pidfd: int, number: int) -> None:
+    try:
+        signal.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        pass
+
+
+def _kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
