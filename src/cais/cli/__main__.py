@@ -1,0 +1,5 @@
+"""`python -m cais.cli`."""
+
+from cais.cli.main import launch
+
+launch()

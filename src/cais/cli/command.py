@@ -1,0 +1,77 @@
+"""What a command is: its place in the help, its flags, and the function that does it."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cais.cli.flags import Flag, Parsed
+    from cais.client.engine import Engine
+
+PROGRAM = "cais"
+
+
+class CommandError(Exception):
+    """A command failed: `message` is printed as it is, and `status` is the exit status."""
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+
+
+class Command:
+    """A command as it is declared. `most` is None where the number of arguments has no upper bound."""
+
+    __slots__ = ("aliases", "fewest", "flags", "interspersed", "most", "prefixes_errors", "run", "usage")
+
+    def __init__(  # noqa: PLR0917 -- declared in tables
+        self,
+        usage: str,
+        aliases: str,
+        flags: tuple[Flag, ...],
+        run: Callable[[Invocation], int],
+        fewest: int = 0,
+        most: int | None = None,
+        *,
+        interspersed: bool = True,
+        prefixes_errors: bool = False,
+    ) -> None:
+        self.usage = usage  # what follows the command's name, as in "[OPTIONS] CONTAINER"
+        self.aliases = aliases  # all the names of the command, as in "container stop, stop"
+        self.flags = flags
+        self.run = run
+        self.fewest = fewest
+        self.most = most
+        self.interspersed = interspersed
+        self.prefixes_errors = prefixes_errors  # errors are those of the program, with status 125: run
+
+
+class Invocation:
+    """A command as it was called."""
+
+    __slots__ = ("_connect", "_engine", "arguments", "debug", "flags", "path")
+
+    def __init__(self, path: str, flags: Parsed, connect: Callable[[], Engine], *, debug: bool = False) -> None:
+        self.path = path
+        self.flags = flags
+        self.arguments = flags.arguments
+        self.debug = debug
+        self._connect = connect
+        self._engine: Engine | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that the command talks to; the first use decides which."""
+        if self._engine is None:
+            self._engine = self._connect()
+        return self._engine
+
+    def failed(self, message: str, status: int = 125) -> CommandError:
+        """An error of `run` and its kin: said by the program, with a hint."""
+        return CommandError(f"{PROGRAM}: {message}\n\n{hint(self.path)}", status)
+
+
+def hint(path: str) -> str:
+    return f"Run '{PROGRAM} {path} --help' for more information"

@@ -1,0 +1,104 @@
+"""Creating a container, and getting its image when it is not there."""
+
+from __future__ import annotations
+
+import os
+
+from cais.cli.command import CommandError
+from cais.cli.output import STDERR, err
+from cais.cli.reference import Reference, is_image_id
+from cais.cli.units import go_quote
+from cais.client import containers
+from cais.client.errors import EngineError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cais.cli.flags import Parsed
+    from cais.client.engine import Engine
+    from cais.client.model import ContainerConfig, Created
+
+PULL_CHOICES = ("always", "missing", "never")
+
+
+def check_pull(choice: str) -> None:
+    """Raises ValueError for an unknown choice of when to pull."""
+    if choice and choice not in PULL_CHOICES:
+        always, missing, never = map(go_quote, PULL_CHOICES)
+        raise ValueError(f"invalid pull option: '{choice}': must be one of {always}, {missing} or {never}")
+
+
+class _IdFile:
+    """The file of --cidfile: made before the container, and removed again when there is none to name in it."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._descriptor = -1
+        if not path:
+            return
+        try:
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        except FileExistsError:
+            raise CommandError(
+                f"container ID file found, make sure the other container isn't running or delete {path}"
+            ) from None
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise CommandError(f"failed to create the container ID file: open {path}: {reason}") from error
+
+    def write(self, identifier: str) -> None:
+        if self._descriptor >= 0:
+            os.write(self._descriptor, identifier.encode())
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def discard(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            os.unlink(self._path)
+
+
+def create_container(engine: Engine, given: Parsed, config: ContainerConfig) -> str:
+    """Create a container as `given` says; its id. Raises CaisError and CommandError."""
+    host = config["HostConfig"]
+    if host.get("OomKillDisable") and not host.get("Memory"):
+        err("WARNING: Disabling the OOM killer on containers without setting a '-m/--memory' limit may be dangerous.")
+    for address in host["Dns"]:
+        if address.startswith("127.") or address == "::1":
+            err(f"WARNING: Localhost DNS setting (--dns={address}) may fail in containers.")
+            break
+    id_file = _IdFile(given.text("cidfile"))
+    try:
+        created = _create_or_pull(engine, given, config)
+        id_file.write(created["Id"])
+    finally:
+        id_file.discard()
+    for warning in created["Warnings"] or []:
+        err(f"WARNING: {warning}")
+    return created["Id"]
+
+
+def _create_or_pull(engine: Engine, given: Parsed, config: ContainerConfig) -> Created:
+    reference = None
+    if not is_image_id(config["Image"]):
+        try:
+            reference = Reference(config["Image"]).tagged()
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+    name, platform, choice = given.text("name"), given.text("platform"), given.text("pull")
+    if choice == "always" and reference is not None:
+        _pull(engine, given, reference)
+    try:
+        return containers.create(engine, config, name, platform)
+    except EngineError as error:
+        if error.status != 404 or choice != "missing" or reference is None:
+            raise
+    if not given.on("quiet"):
+        err(f"Unable to find image '{reference.familiar}' locally")
+    _pull(engine, given, reference)
+    return containers.create(engine, config, name, platform)
+
+
+def _pull(engine: Engine, given: Parsed, reference: Reference) -> None:
+    from cais.cli.pull import pull  # noqa: PLC0415 -- once an image
+
+    pull(engine, reference, given.text("platform"), None if given.on("quiet") else STDERR)

@@ -1,0 +1,85 @@
+"""`cais run` and `cais create`."""
+
+from __future__ import annotations
+
+from cais.cli.command import Command, CommandError, Invocation
+from cais.cli.container_config import container_config
+from cais.cli.create import check_pull, create_container
+from cais.cli.ending import FAILED
+from cais.cli.foreground import Attachment, StartError, start_attached
+from cais.cli.options import CREATE_FLAGS, RUN_FLAGS
+from cais.cli.output import STDOUT, out, terminal_size
+from cais.cli.terminal import check_terminal
+from cais.client import containers
+from cais.client.errors import EngineError
+from cais.errors import CaisError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cais.client.model import ContainerConfig
+
+_NOT_FOUND, _NOT_EXECUTABLE = 127, 126
+
+
+def _config(call: Invocation) -> ContainerConfig:
+    image, *command = call.arguments
+    columns, rows = terminal_size(STDOUT) or (0, 0)
+    try:
+        check_pull(call.flags.text("pull"))
+        return container_config(call.flags, image, command, [rows, columns])
+    except ValueError as error:
+        raise call.failed(str(error)) from None
+
+
+def _create(call: Invocation) -> int:
+    config = _config(call)
+    out(create_container(call.engine, call.flags, config))
+    return 0
+
+
+def _run(call: Invocation) -> int:
+    given = call.flags
+    config = _config(call)
+    if given.on("detach"):
+        if given.texts("attach"):
+            raise CommandError("conflicting options: cannot specify both --attach and --detach")
+        config["AttachStdin"] = config["AttachStdout"] = config["AttachStderr"] = config["StdinOnce"] = False
+    else:
+        check_terminal(stdin=config["AttachStdin"], tty=config["Tty"])
+    try:
+        container = create_container(call.engine, given, config)
+        if given.on("detach"):
+            containers.start(call.engine, container)
+            out(container)
+            return 0
+    except (CommandError, CaisError) as error:
+        raise call.failed(str(error), _status(str(error))) from error
+    how = Attachment(
+        tty=config["Tty"],
+        stdin=config["AttachStdin"],
+        stdout=config["AttachStdout"],
+        stderr=config["AttachStderr"],
+        detach_keys=given.text("detach-keys"),
+        sig_proxy=given.on("sig-proxy"),
+    )
+    try:
+        status = start_attached(call.engine, container, how, removed=given.on("rm"))
+    except StartError as error:
+        raise call.failed(str(error), _status(str(error))) from error
+    except EngineError as error:
+        raise CommandError(str(error)) from error
+    return status or 0
+
+
+def _status(message: str) -> int:
+    """The exit status for an error of create or start, found as scripts expect it to be found: in the words."""
+    if "executable file not found" in message or "no such file or directory" in message:
+        return _NOT_FOUND
+    if "permission denied" in message or "is a directory" in message:
+        return _NOT_EXECUTABLE
+    return FAILED
+
+
+_USAGE = "[OPTIONS] IMAGE [COMMAND] [ARG...]"
+CREATE = Command(_USAGE, "container create, create", CREATE_FLAGS, _create, 1, interspersed=False)
+RUN = Command(_USAGE, "container run, run", RUN_FLAGS, _run, 1, interspersed=False, prefixes_errors=True)

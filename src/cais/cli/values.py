@@ -1,0 +1,270 @@
+"""What the value of a flag may look like: one function a type, from the text on the command line to a value.
+
+Each raises ValueError with the words that Docker's client uses, which are Go's own where it leaves them to Go.
+"""
+
+from __future__ import annotations
+
+from cais.cli.units import go_quote
+
+_TRUE = frozenset(["1", "t", "T", "TRUE", "true", "True"])
+_FALSE = frozenset(["0", "f", "F", "FALSE", "false", "False"])
+_SIZE_UNITS = "bkmgtp"
+_NANOSECONDS = {
+    "ns": 1,
+    "us": 10**3,
+    "µs": 10**3,
+    "μs": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+}
+
+
+_INT64 = (-(1 << 63), (1 << 63) - 1)
+
+
+def parse_bool(text: str) -> bool:
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise ValueError(f"strconv.ParseBool: parsing {go_quote(text)}: invalid syntax")
+
+
+def _integer(text: str, function: str, lowest: int, highest: int, *, base: int = 0) -> int:
+    digits = text.lstrip("+-") if lowest < 0 else text
+    try:
+        if not text.isascii() or text != text.strip() or len(text) - len(digits) > 1 or digits[:1] in {"+", "-"}:
+            raise ValueError
+        # As Go's base 0: 0x, 0o and 0b are understood, and a leading zero is octal.
+        octal = not base and digits.isdigit() and len(digits) > 1 and digits[0] == "0"
+        value = int(text, 8 if octal else base)
+    except ValueError:
+        raise ValueError(f"strconv.{function}: parsing {go_quote(text)}: invalid syntax") from None
+    if not lowest <= value <= highest:
+        raise ValueError(f"strconv.{function}: parsing {go_quote(text)}: value out of range")
+    return value
+
+
+def parse_int(text: str) -> int:
+    return _integer(text, "ParseInt", *_INT64)
+
+
+def parse_uint16(text: str) -> int:
+    return _integer(text, "ParseUint", 0, (1 << 16) - 1)
+
+
+def _part(digits: str, scale: int) -> int:
+    """0.DIGITS of `scale`, rounded down."""
+    return int(digits or "0") * scale // int("1" + "0" * len(digits))
+
+
+def parse_bytes(text: str) -> int:
+    """A size in bytes: a number with an optional unit of 1024, such as 64m, 1.5GiB, 512."""
+    lowered = text.lower().rstrip(" ")
+    if lowered.endswith("ib"):
+        lowered = lowered[:-2]
+    elif lowered.endswith("b") and len(lowered) > 1 and lowered[-2] in _SIZE_UNITS:
+        lowered = lowered[:-1]
+    scale: int = 1
+    if lowered and lowered[-1] in _SIZE_UNITS:
+        scale = 1 << (10 * _SIZE_UNITS.index(lowered[-1]))
+        lowered = lowered[:-1].removesuffix(" ")
+    whole, _, fraction = lowered.partition(".")
+    if not (whole + fraction).isdigit() or not lowered.isascii() or not whole:
+        raise ValueError(f"invalid size: '{text}'")
+    return int(whole) * scale + _part(fraction, scale)
+
+
+def parse_bytes_or_unlimited(text: str) -> int:
+    return -1 if text == "-1" else parse_bytes(text)
+
+
+def parse_nano_cpus(text: str) -> int:
+    """A decimal number of CPUs, in units of a billionth."""
+    digits = text.lstrip("+-")
+    whole, _, fraction = digits.partition(".")
+    if len(text) - len(digits) > 1 or not (whole + fraction).isdigit() or not digits.isascii():
+        raise ValueError(f"failed to parse {text} as a rational number")
+    fraction = fraction.rstrip("0")
+    if len(fraction) > 9:
+        raise ValueError("value is too precise")
+    value = int(whole or "0") * 10**9 + int(fraction.ljust(9, "0"))
+    return -value if text.startswith("-") else value
+
+
+def parse_duration(text: str) -> int:
+    """A duration in Go's notation, such as 1m30s or 1.5h, in nanoseconds."""
+    rest = text[1:] if text[:1] in {"-", "+"} and text else text
+    if rest == "0":
+        return 0
+    invalid = ValueError(f"time: invalid duration {go_quote(text)}")
+    if not rest:
+        raise invalid
+    total = 0
+    while rest:
+        number = rest[: len(rest) - len(rest.lstrip("0123456789."))]
+        whole, _, fraction = number.partition(".")
+        if not (whole + fraction).isdigit():
+            raise invalid
+        rest = rest[len(number) :]
+        unit = rest[: len(rest) - len(rest.lstrip("nuµμmsh"))]
+        if not unit:
+            if rest and rest[0] not in "0123456789.":
+                word = rest.split("0")[0]
+                raise ValueError(f"time: unknown unit {go_quote(word)} in duration {go_quote(text)}")
+            raise ValueError(f"time: missing unit in duration {go_quote(text)}")
+        if unit not in _NANOSECONDS:
+            raise ValueError(f"time: unknown unit {go_quote(unit)} in duration {go_quote(text)}")
+        scale = _NANOSECONDS[unit]
+        total += int(whole or "0") * scale + _part(fraction, scale)
+        rest = rest[len(unit) :]
+    return -total if text.startswith("-") else total
+
+
+def parse_filter(text: str) -> str:
+    """A filter NAME=VALUE; the name in lower case, both without the blanks around them."""
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise ValueError("bad format of filter (expected name=value)")
+    return f"{name.strip().lower()}={value.strip()}"
+
+
+def parse_env(text: str) -> str:
+    if not text.partition("=")[0]:
+        raise ValueError(f"invalid environment variable: {text}")
+    return text
+
+
+def parse_label(text: str) -> str:
+    name, _, _ = text.partition("=")
+    if not name.strip():
+        raise ValueError(f"invalid label '{text}': empty name")
+    if name != name.strip() or " " in name or "\t" in name:
+        raise ValueError(f"label '{name}' contains whitespaces")
+    return text
+
+
+def parse_attach(text: str) -> str:
+    if text.lower() not in {"stdin", "stdout", "stderr"}:
+        raise ValueError("valid streams are STDIN, STDOUT and STDERR")
+    return text.lower()
+
+
+_SYSCTLS = frozenset(
+    f"kernel.{name}" for name in "msgmax msgmnb msgmni sem shmall shmmax shmmni shm_rmid_forced".split()
+)
+
+
+def parse_sysctl(text: str) -> str:
+    name, separator, _ = text.partition("=")
+    if not separator or not (name in _SYSCTLS or name.startswith(("net.", "fs.mqueue."))):
+        raise ValueError(f"sysctl '{text}' is not allowed")
+    return text
+
+
+_ULIMITS = frozenset(
+    "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
+)
+
+
+def parse_ulimit(text: str) -> dict[str, object]:
+    """NAME=SOFT[:HARD], as the API has it."""
+    name, separator, limits = text.partition("=")
+    if not separator:
+        raise ValueError(f"invalid ulimit argument: {text}")
+    if name not in _ULIMITS:
+        raise ValueError(f"invalid ulimit type: {name}")
+    parts = limits.split(":")
+    if len(parts) > 2:
+        raise ValueError(f"too many limit value arguments - {limits}, can only have up to two, `soft[:hard]`")
+    soft = _integer(parts[0], "ParseInt", *_INT64, base=10)
+    hard = _integer(parts[-1], "ParseInt", *_INT64, base=10)
+    if hard != -1 and (soft == -1 or soft > hard):
+        compared = f"soft: -1 (unlimited), hard: {hard}" if soft == -1 else f"{soft} > {hard}"
+        raise ValueError(f"ulimit soft limit must be less than or equal to hard limit: {compared}")
+    return {"Name": name, "Soft": soft, "Hard": hard}
+
+
+def parse_device_rule(text: str) -> str:
+    words = text.split(" ")
+    numbers = words[1].split(":") if len(words) == 3 else []
+    good = (
+        len(words) == 3
+        and words[0] in {"a", "c", "b"}
+        and len(numbers) == 2
+        and all(number == "*" or number.isdigit() for number in numbers)
+        and 1 <= len(words[2]) <= 3
+        and set(words[2]) <= set("rwm")
+    )
+    if not good:
+        raise ValueError(f"invalid device cgroup format '{text}'")
+    return text
+
+
+def _device_and(text: str) -> tuple[str, str]:
+    device, separator, value = text.partition(":")
+    if not separator or not device or ":" in value:
+        raise ValueError(f"bad format: {text}")
+    if not device.startswith("/dev/"):
+        raise ValueError(f"bad format for device path: {text}")
+    return device, value
+
+
+def parse_device_weight(text: str) -> dict[str, object]:
+    device, value = _device_and(text)
+    if not value.isdigit() or (int(value) != 0 and not 10 <= int(value) <= 1000):
+        raise ValueError(f"invalid weight for device: {text}")
+    return {"Path": device, "Weight": int(value)}
+
+
+def parse_device_bytes_rate(text: str) -> dict[str, object]:
+    device, value = _device_and(text)
+    try:
+        rate = parse_bytes(value)
+    except ValueError:
+        raise ValueError(
+            f"invalid rate for device: {text}. The correct format is <device-path>:<number>[<unit>]. "
+            "Number must be a positive integer. Unit is optional and can be kb, mb, or gb"
+        ) from None
+    return {"Path": device, "Rate": rate}
+
+
+def parse_device_rate(text: str) -> dict[str, object]:
+    device, value = _device_and(text)
+    if not value.isdigit():
+        raise ValueError(
+            f"invalid rate for device: {text}. The correct format is <device-path>:<number>. "
+            "Number must be a positive integer"
+        )
+    return {"Path": device, "Rate": int(value)}
+
+
+def parse_address(text: str) -> str:
+    """An IPv4 or IPv6 address, in the form that the API takes."""
+    import _socket  # noqa: PLC0415 -- seldom needed
+
+    for family in (_socket.AF_INET, _socket.AF_INET6):
+        try:
+            return _socket.inet_ntop(family, _socket.inet_pton(family, text.strip()))
+        except OSError:
+            continue
+    raise ValueError(f"IP address is not correctly formatted: {text}")
+
+
+def parse_extra_host(text: str) -> str:
+    """HOST:IP or HOST=IP, given back as HOST:IP."""
+    name, separator, address = text.partition("=")
+    if not separator:
+        name, separator, address = text.partition(":")
+    if not separator or not name:
+        raise ValueError(f"bad format for add-host: {go_quote(text)}")
+    if address != "host-gateway":
+        bare = address[1:-1] if address[:1] == "[" and address[-1:] == "]" else address
+        try:
+            address = parse_address(bare)
+        except ValueError:
+            raise ValueError(f"invalid IP address in add-host: {go_quote(address)}") from None
+    return f"{name}:{address}"

@@ -1,0 +1,201 @@
+"""An engine as its client sees it: requests of the Engine API, in the newest version that both sides speak.
+
+The version is not asked for beforehand: requests go out in our own version, and an engine that is older says so
+(400, "client version 1.51 is too new. Maximum supported API version is …"), after which its version is used. So an
+engine of our own age costs no extra exchange.
+"""
+
+from __future__ import annotations
+
+from cais.client.codec import dumps, loads
+from cais.client.errors import CannotConnect, ConnectionLost, EngineError
+from cais.client.http import Connection, target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from types import TracebackType
+    from typing import Any, Self
+
+    from cais.client.http import Endpoint, Response
+
+API_VERSION = "1.51"
+_TOO_NEW = "Maximum supported API version is "
+_UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
+
+
+class Pending:
+    """A request that was sent on a connection of its own, whose answer is still to be read."""
+
+    __slots__ = ("_again", "_connection", "_engine")
+
+    def __init__(self, engine: Engine, again: Callable[[], Connection]) -> None:
+        self._engine = engine
+        self._again = again
+        self._connection = again()
+
+    @property
+    def connection(self) -> Connection:
+        return self._connection
+
+    def response(self) -> Response:
+        """The head of the answer, waited for. Raises EngineError when the engine refused."""
+        answer = self._connection.receive()
+        if self._engine.learns_version_from(answer):
+            self._connection.close()
+            self._connection = self._again()
+            answer = self._connection.receive()
+        return _checked(answer)
+
+
+class Engine:
+    """An engine at an endpoint. One request at a time, except for those made `separately`."""
+
+    def __init__(self, endpoint: Endpoint, start: Callable[[], None] | None = None) -> None:
+        """`start` is called when nobody listens at the endpoint; it returns when somebody does, or raises."""
+        self.endpoint = endpoint
+        self.version = API_VERSION
+        self._start = start
+        self._connection: Connection | None = None
+
+    def connect(self) -> Connection:
+        """A new connection; the engine is started when it does not run and can be."""
+        try:
+            return Connection(self.endpoint)
+        except CannotConnect as error:
+            if self._start is None or not isinstance(error.reason, FileNotFoundError | ConnectionRefusedError):
+                raise
+        self._start()
+        return Connection(self.endpoint)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def aside(self) -> Engine:
+        """The same engine over connections of its own; it is not started when it does not run."""
+        other = Engine(self.endpoint)
+        other.version = self.version
+        return other
+
+    def learns_version_from(self, answer: Response) -> bool:
+        """Whether the engine answered that our version is too new for it; its version is used from then on."""
+        if answer.status != 400 or self.version != API_VERSION:
+            return False
+        message = _message(answer.read())
+        if _TOO_NEW not in message:
+            raise EngineError(answer.status, message)
+        self.version = message.partition(_TOO_NEW)[2].strip()
+        return True
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        content: object = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """The answer to a request; `content` goes as JSON. Raises EngineError when the engine refused."""
+        body = b"" if content is None else dumps(content)
+        sent = dict(headers or {})
+        if content is not None:
+            sent["Content-Type"] = "application/json"
+        while True:
+            known = self._connection
+            connection = self._idle()
+            connection.send(method, self._location(path, query), sent, body)
+            try:
+                answer = connection.receive()
+            except ConnectionLost:
+                # It may have been closed while it was idle; only what changes nothing is asked for twice.
+                if connection is known and method == "GET":
+                    continue
+                raise
+            if not self.learns_version_from(answer):
+                return _checked(answer)
+
+    def fetch(self, method: str, path: str, query: Mapping[str, str] | None = None, content: object = None) -> Any:
+        """The JSON that a request is answered with, or None when the answer is empty."""
+        data = self.call(method, path, query, content).read()
+        return loads(data) if data else None
+
+    def send_blocks(
+        self, method: str, path: str, query: Mapping[str, str], blocks: Iterable[bytes], media_type: str
+    ) -> Response:
+        """The answer to a request whose body is streamed. The body is not sent in a version that is not spoken."""
+        self.call("GET", "/_ping").read()
+        connection = self._idle()
+        connection.send(method, self._location(path, query), {"Content-Type": media_type}, blocks)
+        return _checked(connection.receive())
+
+    def separately(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        content: object = None,
+        *,
+        upgrade: bool = False,
+    ) -> Pending:
+        """Send a request on a connection of its own: one that is answered late, or that becomes a stream."""
+        body = b"" if content is None else dumps(content)
+        headers = dict(_UPGRADE) if upgrade else {}
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+
+        def again() -> Connection:
+            connection = self.connect()
+            connection.send(method, self._location(path, query), headers, body)
+            return connection
+
+        return Pending(self, again)
+
+    def _idle(self) -> Connection:
+        connection = self._connection
+        if connection is not None and connection.idle and not connection.is_stale():
+            return connection
+        if connection is not None:
+            connection.close()
+        self._connection = self.connect()
+        return self._connection
+
+    def _location(self, path: str, query: Mapping[str, str] | None) -> str:
+        return target(f"/v{self.version}{path}", query)
+
+
+def filters_text(filters: Mapping[str, Iterable[str]]) -> str:
+    """Filters in the form of the API: a JSON map of lists."""
+    return dumps({name: list(values) for name, values in filters.items()}).decode("ascii")
+
+
+def json_lines(answer: Response) -> Iterator[Any]:
+    """The values of a body that is a stream of JSON, one a line."""
+    return map(loads, answer.lines())
+
+
+def _checked(answer: Response) -> Response:
+    if answer.status >= 400:
+        raise EngineError(answer.status, _message(answer.read(), answer.reason))
+    return answer
+
+
+def _message(body: bytes, reason: str = "") -> str:
+    try:
+        value = loads(body)
+    except ValueError:
+        value = None
+    if isinstance(value, dict) and isinstance(value.get("message"), str):
+        message: str = value["message"]
+        return message
+    return body.decode("utf-8", "replace").strip() or reason
