@@ -1,0 +1,94 @@
+"""Answers that tell how an operation goes on: JSON objects, one a line, while it lasts."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from cais.api.connection import connection_of
+from cais.api.http import JSON_TYPE, encode
+from cais.engine.progress import Progress, Report
+from cais.errors import CaisError
+
+_log = logging.getLogger("cais.api")
+
+T = TypeVar("T")
+
+
+async def progress_answer(
+    request: web.Request,
+    work: Callable[[Report], Awaitable[T]],
+    conclusion: Callable[[T], Iterable[Progress]] = lambda _: (),
+) -> web.StreamResponse:
+    """Do the work, and tell what it reports, then its conclusion.
+
+    An error before the first report is an ordinary one; later it is the last line of an answer that began
+    as a success, as in Docker. The work is cancelled when the client hangs up.
+    """
+    messages: asyncio.Queue[Progress | None] = asyncio.Queue()
+    response = web.StreamResponse(headers={"Content-Type": JSON_TYPE})
+
+    async def run() -> T:
+        try:
+            return await work(messages.put_nowait)
+        finally:
+            messages.put_nowait(None)
+
+    with connection_of(request).cancelled_when_lost():
+        task = asyncio.create_task(run(), name=f"{request.method} {request.path}")
+        try:
+            while (message := await messages.get()) is not None:
+                await _write(request, response, _with_waiting(message, messages))
+            await _write(request, response, map(_line, conclusion(await task)))
+        except CaisError as error:
+            if not response.prepared:
+                raise
+            await _write(request, response, [_error_line(error.message)])
+        except Exception as error:
+            if not response.prepared or isinstance(error, ConnectionError):
+                raise
+            _log.exception("%s %s failed", request.method, request.path)
+            await _write(request, response, [_error_line(f"{type(error).__name__}: {error}")])
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        await response.write_eof()
+    return response
+
+
+async def _write(request: web.Request, response: web.StreamResponse, lines: Iterable[bytes]) -> None:
+    if not response.prepared:
+        await response.prepare(request)
+    data = b"".join(lines)
+    if data:
+        await response.write(data)
+
+
+def _with_waiting(first: Progress, messages: "asyncio.Queue[Progress | None]") -> list[bytes]:
+    """A message and those behind it that are there already, but for the one that ends them."""
+    lines = [_line(first)]
+    while not messages.empty():
+        message = messages.get_nowait()
+        if message is None:
+            messages.put_nowait(None)
+            break
+        lines.append(_line(message))
+    return lines
+
+
+def _line(message: Progress) -> bytes:
+    """A message in Docker's form."""
+    if message.stream:
+        return encode({"stream": message.stream})
+    line: dict[str, Any] = {"status": message.status}
+    if message.id:
+        detail = {"current": message.current, "total": message.total} if message.current else {}
+        line |= {"progressDetail": detail, "id": message.id}
+    return encode(line)
+
+
+def _error_line(message: str) -> bytes:
+    return encode({"errorDetail": {"message": message}, "error": message})

@@ -1,0 +1,178 @@
+"""Images from archives: `import` takes a root file system, `load` what `save` wrote.
+
+Either ends with a whole image, or leaves nothing: until the image is in the database a lease holds its
+layers, and what the lease lets go is removed.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+
+import msgspec
+
+from cais.distribution.archive import ArchivedImage, Contents, Member, images_in
+from cais.distribution.compression import decompressed
+from cais.distribution.oci import ContainerConfig, History, ImageConfig, Platform, RootFS
+from cais.distribution.reference import Reference
+from cais.engine.image import Image, short_id
+from cais.engine.image_store import ImageStore, NewImage
+from cais.engine.progress import Meter, Progress, Report, from_thread
+from cais.engine.work import Pipe, run_blocking, run_with_body, to_the_end
+from cais.errors import Unavailable
+from cais.storage.layers import Lease, chain_id_of
+from cais.storage.tarstream import Kind, TarReader
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRequest:
+    """What an imported image is to be, beside its files."""
+
+    config: ContainerConfig
+    platform: Platform
+    created: str
+    comment: str = ""
+    created_by: str = ""
+    reference: Reference | None = None
+
+
+async def import_root(store: ImageStore, request: ImportRequest, body: AsyncIterator[bytes]) -> Image:
+    """Make an image of one layer from the archive of a root file system, which may be compressed.
+
+    Raises: InvalidArgument for what is not such an archive; Unavailable when the body breaks off or the disk is full.
+    """
+    async with leased(store) as lease:
+
+        def unpack(pipe: Pipe) -> str:
+            return lease.unpack(decompressed(pipe), None, interrupt=pipe.abort).diff_id
+
+        diff_id = await run_with_body(body, unpack)
+        return await store.store(single_layer_image(request, diff_id), request.created)
+
+
+def single_layer_image(request: ImportRequest, diff_id: str) -> NewImage:
+    """An image whose one layer has that digest."""
+    config = ImageConfig(
+        architecture=request.platform.architecture,
+        os=request.platform.os,
+        variant=request.platform.variant,
+        created=request.created,
+        comment=request.comment,
+        config=request.config,
+        rootfs=RootFS(diff_ids=[diff_id]),
+        history=[History(created=request.created, created_by=request.created_by, comment=request.comment)],
+    )
+    references = () if request.reference is None else (request.reference,)
+    return NewImage(msgspec.json.encode(config), config, references)
+
+
+async def load_archive(
+    store: ImageStore, body: AsyncIterator[bytes], platform: Platform | None, now: str, report: Report
+) -> list[Image]:
+    """Take in every image of an archive, with its names. Nothing is stored before all layers are verified.
+
+    Raises: InvalidArgument for an archive of another kind, or one that is damaged; NotFound when it has nothing
+        for the platform; Unavailable when the body breaks off or the disk is full.
+    """
+    async with store.temporary_folder("load") as folder:
+        contents = await run_with_body(body, lambda pipe: _stage(pipe, folder))
+        archived = await asyncio.to_thread(images_in, contents, platform)
+        async with leased(store) as lease:
+            stopped = threading.Event()
+            telling = from_thread(report)
+            await run_blocking(lambda: _unpack_all(lease, archived, telling, stopped), stopped.set)
+            return [await _store(store, image, now, report) for image in archived]
+
+
+@asynccontextmanager
+async def leased(store: ImageStore) -> AsyncIterator[Lease]:
+    """A lease for the time of the block."""
+    lease = store.layers.lease()
+    try:
+        yield lease
+    finally:
+        await to_the_end(asyncio.to_thread(lease.close))
+
+
+async def _store(store: ImageStore, archived: ArchivedImage, now: str, report: Report) -> Image:
+    new = NewImage(archived.config_bytes, archived.config, archived.references)
+    for reference in archived.references:
+        before = store.find_reference(reference)
+        if before not in (None, new.id):
+            known = f"The image {reference.familiar} already exists, "
+            report(Progress(stream=f"{known}renaming the old one with ID {before} to empty string\n"))
+    image = await store.store(new, now)
+    for reference in archived.references:
+        report(Progress(stream=f"Loaded image: {reference.familiar}\n"))
+    if not archived.references:
+        report(Progress(stream=f"Loaded image ID: {image.id}\n"))
+    return image
+
+
+def _stage(pipe: Pipe, folder: Path) -> Contents:
+    """Write the members of an archive to files with names of our own."""
+    contents = Contents()
+    reader = TarReader(decompressed(pipe))
+    for number, entry in enumerate(reader):
+        name = os.fsdecode(entry.name)
+        match entry.kind:
+            case Kind.FILE:
+                path = folder / str(number)
+                with open(path, "xb", buffering=0) as file:
+                    for chunk in reader.chunks():
+                        _write(file.fileno(), chunk)
+                contents.add_file(name, Member(path, entry.size))
+            case Kind.SYMLINK | Kind.HARDLINK:
+                contents.add_link(name, os.fsdecode(entry.link), hard=entry.kind is Kind.HARDLINK)
+            case _:
+                continue
+    reader.drain()
+    return contents
+
+
+def _write(fd: int, chunk: bytes | memoryview) -> None:
+    try:
+        written = os.write(fd, chunk)
+        while written < len(chunk):
+            written += os.write(fd, chunk[written:])
+    except OSError as error:
+        raise Unavailable(f"keep the archive: {error.strerror}") from error
+
+
+def _unpack_all(lease: Lease, images: Sequence[ArchivedImage], report: Report, stopped: threading.Event) -> None:
+    for image in images:
+        parent: str | None = None
+        for member, diff_id in zip(image.layers, image.config.diff_ids, strict=True):
+            chain_id = chain_id_of(parent, diff_id)
+            if lease.keep(chain_id) is None:
+                meter = Meter(report, "Loading layer", short_id(diff_id), member.size_bytes, stopped)
+                unpack_file(lease, member.path, parent, diff_id, meter)
+            parent = chain_id
+
+
+def unpack_file(lease: Lease, path: Path, parent: str | None, diff_id: str | None, meter: Meter) -> str:
+    """Unpack a layer's archive, which may be compressed, from a file; returns its diffID. Blocks.
+
+    Raises: InvalidArgument; Unavailable when the disk is full; Stopped when the meter says so.
+    """
+    with open(path, "rb", buffering=0) as file:
+        layer = lease.unpack(decompressed(_Metered(file, meter)), parent, diff_id)
+    meter.tell()
+    return layer.diff_id
+
+
+class _Metered:
+    """A file whose reading is counted, and can be stopped."""
+
+    def __init__(self, file: FileIO, meter: Meter) -> None:
+        self._file = file
+        self._meter = meter
+
+    def read(self, size: int, /) -> bytes:
+        piece = self._file.read(size)
+        self._meter.add(len(piece))
+        return piece

@@ -1,0 +1,138 @@
+"""Which images a list shows, and in which order."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from cais.distribution.reference import Reference
+from cais.engine.filters import Filters
+from cais.engine.image import Image
+from cais.engine.image_store import ImageStore
+from cais.engine.times import parse_moment_ns
+from cais.errors import InvalidArgument
+
+ACCEPTED: Final = frozenset({"before", "dangling", "label", "reference", "since", "until"})
+
+
+def select(store: ImageStore, filters: Filters, everything: bool) -> list[Image]:
+    """The images that pass the filters, newest first.
+
+    everything: also those without a name that others were built on. With a filter for names, an image shows
+        only the names that match.
+    Raises: InvalidArgument for a filter that makes no sense; NotFound for an image that a filter names.
+    """
+    filters.validate(ACCEPTED)
+    tests = _tests(store, filters)
+    patterns = [_pattern(text) for text in filters.get("reference")]
+    images = store.images()
+    parents = {image.parent for image in images}
+    chosen = []
+    for image in images:
+        if not (everything or image.references or image.repo_digests) and image.id in parents:
+            continue
+        if not all(test(image) for test in tests):
+            continue
+        shown = _with_matching_names(image, store.references_of(image.id), patterns) if patterns else image
+        if shown is not None:
+            chosen.append(shown)
+    return sorted(chosen, key=lambda image: (-image.created_ns, image.id))
+
+
+def _tests(store: ImageStore, filters: Filters) -> list[Callable[[Image], bool]]:
+    tests: list[Callable[[Image], bool]] = []
+    if filters.get("dangling"):
+        wanted = filters.boolean("dangling", default=False)
+        tests.append(lambda image: wanted == (not image.references and not image.repo_digests))
+    if filters.get("label"):
+        tests.append(lambda image: filters.labels("label", image.labels))
+    if before := [store.resolve(name).created_ns for name in filters.get("before")]:
+        tests.append(lambda image: image.created_ns < min(before))
+    if since := [store.resolve(name).created_ns for name in filters.get("since")]:
+        tests.append(lambda image: image.created_ns > max(since))
+    if until := [parse_moment_ns(text, time.time_ns()) for text in filters.get("until")]:
+        tests.append(lambda image: image.created_ns < min(until))
+    return tests
+
+
+def _with_matching_names(image: Image, names: Sequence[Reference], patterns: Sequence[re.Pattern[str]]) -> Image | None:
+    matching = [
+        name for name in names if any(p.fullmatch(name.familiar) or p.fullmatch(name.familiar_name) for p in patterns)
+    ]
+    if not matching:
+        return None
+    return replace(
+        image,
+        references=tuple(sorted(name.familiar for name in matching if not name.digest)),
+        repo_digests=tuple(sorted(name.familiar for name in matching if name.digest)),
+    )
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    """A pattern of Go's path.Match: `*` and `?` do not match "/". Raises: InvalidArgument."""
+    made = ""
+    position = 0
+    while position < len(text):
+        char = text[position]
+        if char == "*":
+            made += "[^/]*"
+        elif char == "?":
+            made += "[^/]"
+        elif char == "\\" and position + 1 < len(text):
+            position += 1
+            made += re.escape(text[position])
+        elif char == "[":
+            members = _MEMBERS.match(text, position)
+            if members is None:
+                raise InvalidArgument("syntax error in pattern")
+            made += f"[{'^/' if members[1] else ''}{members[2].replace('[', chr(92) + '[')}]"
+            position = members.end() - 1
+        else:
+            made += re.escape(char)
+        position += 1
+    try:
+        return re.compile(made)
+    except re.error:
+        raise InvalidArgument("syntax error in pattern") from None
+
+
+_MEMBERS: Final = re.compile(r"\[(\^?)((?:\\.|[^\]\\])+)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryItem:
+    """One step of an image's history, newest first in a list; the newest has the image's id and names."""
+
+    id: str
+    created: str
+    created_by: str
+    comment: str
+    size_bytes: int
+    tags: tuple[str, ...] = ()
+
+
+def history(store: ImageStore, image: Image) -> list[HistoryItem]:
+    """The steps that made an image, newest first."""
+    layers = iter(image.layers)
+    items = []
+    for step in image.history:
+        chain_id = None if step.empty_layer else next(layers, None)
+        size_bytes = store.layers.get(chain_id).size_bytes if chain_id else 0
+        items.append(HistoryItem("<missing>", step.created or "", step.created_by, step.comment, size_bytes))
+    if not items:
+        items.append(HistoryItem("<missing>", image.created, "", "", image.size_bytes))
+    items.reverse()
+    items[0] = replace(items[0], id=image.id, tags=image.references)
+    return items
+
+
+def shared_sizes(store: ImageStore) -> dict[str, int]:
+    """For each image, the bytes of its layers that another image has too."""
+    users: dict[str, int] = {}
+    for image in store.images():
+        for chain_id in image.layers:
+            users[chain_id] = users.get(chain_id, 0) + 1
+    return {
+        image.id: sum(store.layers.get(c).size_bytes for c in image.layers if users[c] > 1) for image in store.images()
+    }

@@ -1,0 +1,14 @@
+"""Text for messages."""
+
+_LONGEST = 200
+
+
+def printable(text: str) -> str:
+    """The beginning of a text with its control characters escaped."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text[:_LONGEST])
+
+
+def reason(error: OSError) -> str:
+    """What went wrong, and with what, in the words of the kernel."""
+    text = error.strerror or str(error)
+    return f"{text}: {str(error.filename)!r}" if error.filename is not None else text

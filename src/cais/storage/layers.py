@@ -1,0 +1,275 @@
+"""Layers, unpacked once and shared by every image and container that has them.
+
+    ROOT/HEX/diff    the layer whose chainID is sha256:HEX, as overlayfs takes it for a lower folder
+
+A chainID names a layer together with all below it (OCI image specification, config.md, "Layer ChainID"):
+the same archive on another base is another layer. A layer is unpacked in a temporary folder, synced and
+renamed. What it needs to live on is a row in the database; until its image is written there, and while an
+operation works with it, a `Lease` keeps it. What nobody keeps is removed.
+"""
+
+import hashlib
+import logging
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cais.errors import InvalidArgument, NotFound, Unavailable
+from cais.linux.sync import syncfs
+from cais.storage.blobs import hex_of, sync_folder
+from cais.storage.readahead import ReadAhead
+from cais.storage.tarstream import Source, TarReader
+from cais.storage.trees import remove_tree
+from cais.storage.unpack import unpack
+
+_log: Final = logging.getLogger("cais.storage")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer on disk."""
+
+    chain_id: str
+    diff_id: str
+    parent: str | None
+    size_bytes: int
+
+
+class Lease:
+    """What one operation keeps from being removed, from any thread, until `close`."""
+
+    def __init__(self, store: "LayerStore") -> None:
+        self._store = store
+        self._kept: list[str] = []
+
+    def close(self) -> None:
+        """Let go of everything. Blocks where layers go that nobody else keeps: for a thread."""
+        kept, self._kept = self._kept, []
+        self._store.release(kept)
+
+    def keep(self, chain_id: str) -> Layer | None:
+        """The layer, kept until the lease ends; None when it is not there."""
+        layer = self._store.retain(chain_id)
+        if layer is not None:
+            self._kept.append(chain_id)
+        return layer
+
+    def unpack(
+        self,
+        source: Source,
+        parent: str | None,
+        expected_diff_id: str | None = None,
+        interrupt: Callable[[], None] | None = None,
+    ) -> Layer:
+        """Unpack the plain archive of a layer on top of the layer `parent`, which this lease keeps.
+
+        The layer is kept until the lease ends; one that is there already is used instead of the new copy.
+        interrupt: ends a read of the source that waits, for when unpacking fails; the source is read ahead in
+            another thread.
+        Blocks: for a thread.
+        Raises: InvalidArgument for a hostile archive, or one whose digest is not the expected one; Unavailable
+            when the disk is full.
+        """
+        layer = self._store.add(source, parent, expected_diff_id, interrupt)
+        self._kept.append(layer.chain_id)
+        return layer
+
+
+class LayerStore:
+    """The layers in one folder. `temporary` is a folder of the same file system that is swept at start."""
+
+    def __init__(self, root: Path, temporary: Path) -> None:
+        self._root = root
+        self._temporary = temporary
+        self._lock = threading.Lock()
+        self._layers: dict[str, Layer] = {}
+        self._users: Counter[str] = Counter()
+
+    def open(self, layers: Iterable[Layer]) -> list[Layer]:
+        """Make the folder when missing and sweep it: `layers` are those that the database lists.
+
+        Every other folder is moved to the temporary folder, for whoever sweeps that.
+        Returns: listed layers that are not on disk, or whose parents are not.
+        """
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        listed = {layer.chain_id: layer for layer in layers}
+        present = {entry.name for entry in os.scandir(self._root)}
+        complete = {chain_id for chain_id in listed if hex_of(chain_id) in present and self.path(chain_id).is_dir()}
+        self._layers = {c: listed[c] for c in complete if all(p.chain_id in complete for p in _chain(listed, c))}
+        for layer in self._layers.values():
+            if layer.parent is not None:
+                self._users[layer.parent] += 1
+        for name in present - {hex_of(chain_id) for chain_id in self._layers}:
+            os.rename(self._root / name, self._temporary / f"layer-{name}-{os.urandom(6).hex()}")
+        return [layer for chain_id, layer in listed.items() if chain_id not in self._layers]
+
+    def path(self, chain_id: str) -> Path:
+        """The folder with a layer's files."""
+        return self._root / hex_of(chain_id) / "diff"
+
+    def get(self, chain_id: str) -> Layer:
+        """A layer. Raises: NotFound."""
+        try:
+            return self._layers[chain_id]
+        except KeyError:
+            raise NotFound(f"layer {chain_id} not found") from None
+
+    def chain(self, top: str | None) -> list[Layer]:
+        """A layer and all below it, topmost first. Raises: NotFound."""
+        found = []
+        while top is not None:
+            layer = self.get(top)
+            found.append(layer)
+            top = layer.parent
+        return found
+
+    def unused(self) -> list[str]:
+        """Layers that nobody uses, and below which others may be that only they use."""
+        return [chain_id for chain_id in self._layers if not self._users[chain_id]]
+
+    def lease(self) -> Lease:
+        """A new lease, which keeps nothing yet."""
+        return Lease(self)
+
+    def retain(self, chain_id: str) -> Layer | None:
+        """Count one more user of a layer; None when it is not there."""
+        with self._lock:
+            layer = self._layers.get(chain_id)
+            if layer is not None:
+                self._users[chain_id] += 1
+            return layer
+
+    def release(self, chain_ids: Iterable[str]) -> list[str]:
+        """Count one user less for each; layers that nobody uses any more go, and those below that only they used.
+
+        They are out of the way at once, and their files are removed before this returns. Blocks: for a thread.
+        Returns: the layers that went, topmost first.
+        """
+        gone: list[str] = []
+        moved: list[Path] = []
+        with self._lock:
+            waiting = list(chain_ids)
+            while waiting:
+                chain_id = waiting.pop(0)
+                self._users[chain_id] -= 1
+                if self._users[chain_id] > 0:
+                    continue
+                del self._users[chain_id]
+                layer = self._layers.pop(chain_id)
+                gone.append(chain_id)
+                moved += self._move_away(chain_id)
+                if layer.parent is not None:
+                    waiting.insert(0, layer.parent)
+        for path in moved:
+            try:
+                remove_tree(path)
+            except OSError as error:  # out of the way it is; the next start tries again
+                _log.warning("remove layer files at %s: %s", path, error)
+        return gone
+
+    def add(
+        self,
+        source: Source,
+        parent: str | None,
+        expected_diff_id: str | None,
+        interrupt: Callable[[], None] | None = None,
+    ) -> Layer:
+        """Unpack a layer and count one user of it. See `Lease.unpack`."""
+        staging = self._temporary / f"layer-{os.urandom(12).hex()}"
+        try:
+            staging.mkdir(mode=0o700)
+            (staging / "diff").mkdir(mode=0o755)
+            os.chmod(staging / "diff", 0o755)  # noqa: S103  whatever the umask
+            lower = [str(self.path(layer.chain_id)) for layer in self.chain(parent)]
+            hashing = _Hashing(source)
+            with ReadAhead(hashing, interrupt) as ahead:
+                reader = TarReader(ahead)
+                size_bytes = unpack(reader, str(staging / "diff"), lower, str(staging))
+                reader.drain()
+            diff_id = hashing.digest()
+            if expected_diff_id not in (None, diff_id):
+                raise InvalidArgument(f"invalid diffID for layer: expected {expected_diff_id}, got {diff_id}")
+            layer = Layer(chain_id_of(parent, diff_id), diff_id, parent, size_bytes)
+            return self._publish(layer, staging)
+        except OSError as error:
+            raise Unavailable(f"store a layer: {error.strerror}") from error
+        finally:
+            remove_tree(staging)
+
+    def _publish(self, layer: Layer, staging: Path) -> Layer:
+        if layer.chain_id not in self._layers:
+            _sync(staging)
+        with self._lock:
+            known = self._layers.get(layer.chain_id)
+            if known is None:
+                os.rename(staging, self._root / hex_of(layer.chain_id))
+                self._layers[layer.chain_id] = known = layer
+                if layer.parent is not None:
+                    self._users[layer.parent] += 1
+            self._users[layer.chain_id] += 1
+        sync_folder(self._root)
+        return known
+
+    def _move_away(self, chain_id: str) -> list[Path]:
+        name = hex_of(chain_id)
+        path = self._temporary / f"layer-{name}-{os.urandom(6).hex()}"
+        try:
+            os.rename(self._root / name, path)
+        except OSError as error:  # the next start sweeps it, since the database does not list it
+            _log.warning("remove layer %s: %s", chain_id, error)
+            return []
+        return [path]
+
+
+class _Hashing:
+    """A source that remembers the digest of all that was read from it."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._hash = hashlib.sha256()
+
+    def read(self, size: int, /) -> bytes:
+        piece = self._source.read(size)
+        self._hash.update(piece)
+        return piece
+
+    def digest(self) -> str:
+        return "sha256:" + self._hash.hexdigest()
+
+
+def chain_id_of(parent: str | None, diff_id: str) -> str:
+    """The chainID of a layer on top of the layer `parent`."""
+    if parent is None:
+        return diff_id
+    return "sha256:" + hashlib.sha256(f"{parent} {diff_id}".encode("ascii")).hexdigest()
+
+
+def chain_ids(diff_ids: Iterable[str]) -> list[str]:
+    """The chainIDs of an image's layers, bottom first."""
+    made: list[str] = []
+    for diff_id in diff_ids:
+        made.append(chain_id_of(made[-1] if made else None, diff_id))
+    return made
+
+
+def _chain(layers: dict[str, Layer], chain_id: str) -> list[Layer]:
+    """A layer and those below it that are listed; a parent that is not listed stands for itself."""
+    found = []
+    current: str | None = chain_id
+    while current is not None:
+        layer = layers.get(current) or Layer(current, "", None, 0)
+        found.append(layer)
+        current = layer.parent
+    return found
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        syncfs(fd)
+    finally:
+        os.close(fd)
