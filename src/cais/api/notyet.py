@@ -1,0 +1,63 @@
+"""Endpoints of Docker's API that are not served yet: each answers 501 and says so."""
+
+from typing import Final
+
+from aiohttp import web
+
+from cais.errors import Unsupported
+
+ENDPOINTS: Final[tuple[tuple[str, str, str], ...]] = (
+    ("GET", "/containers/{id}/changes", "diff"),
+    ("GET", "/containers/{id}/export", "export"),
+    ("GET", "/containers/{id}/stats", "stats"),
+    ("POST", "/containers/{id}/update", "update"),
+    ("POST", "/containers/{id}/rename", "rename"),
+    ("POST", "/containers/{id}/pause", "pause"),
+    ("POST", "/containers/{id}/unpause", "unpause"),
+    ("GET", "/containers/{id}/attach/ws", "attach by websocket"),
+    ("*", "/containers/{id}/archive", "cp"),
+    ("POST", "/containers/prune", "prune"),
+    ("POST", "/build", "build"),
+    ("POST", "/build/prune", "prune"),
+    ("POST", "/session", "BuildKit sessions"),
+    ("POST", "/grpc", "BuildKit sessions"),
+    ("POST", "/commit", "commit"),
+    ("POST", "/images/{name:.+}/push", "push"),
+    ("GET", "/images/search", "search"),
+    ("POST", "/images/prune", "prune"),
+    ("GET", "/images/get", "save"),
+    ("GET", "/images/{name:.+}/get", "save"),
+    ("POST", "/auth", "login"),
+    ("GET", "/system/df", "system df"),
+    ("GET", "/distribution/{name:.+}/json", "manifest inspect"),
+    ("*", "/networks", "networks"),
+    ("*", "/networks/{rest:.+}", "networks"),
+    ("*", "/volumes", "volumes"),
+    ("*", "/volumes/{rest:.+}", "volumes"),
+    ("*", "/plugins", "plugins"),
+    ("*", "/plugins/{rest:.+}", "plugins"),
+    ("*", "/swarm", "swarm"),
+    ("*", "/swarm/{rest:.+}", "swarm"),
+    ("*", "/nodes", "swarm"),
+    ("*", "/nodes/{rest:.+}", "swarm"),
+    ("*", "/services", "swarm"),
+    ("*", "/services/{rest:.+}", "swarm"),
+    ("*", "/tasks", "swarm"),
+    ("*", "/tasks/{rest:.+}", "swarm"),
+    ("*", "/secrets", "swarm"),
+    ("*", "/secrets/{rest:.+}", "swarm"),
+    ("*", "/configs", "swarm"),
+    ("*", "/configs/{rest:.+}", "swarm"),
+)
+
+
+def routes() -> list[web.RouteDef]:
+    """A route for each endpoint, to be mounted after those that are served."""
+    return [_route(method, path, what) for method, path, what in ENDPOINTS]
+
+
+def _route(method: str, path: str, what: str) -> web.RouteDef:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        raise Unsupported(f"{what} is not supported yet by Cais ({request.method} {path})")
+
+    return web.route(method, path, refuse)

@@ -1,0 +1,137 @@
+"""The API's server: every route, with and without a version prefix, on the listening sockets it is given."""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
+
+from aiohttp import web
+
+from cais import __version__
+from cais.api import images, notyet
+from cais.api.connection import Connection
+from cais.api.containers import ContainerHandlers
+from cais.api.exec import ExecHandlers
+from cais.api.http import MAX_VERSION, error_answer, remember_version, status_of, version_text
+from cais.api.system import SystemHandlers
+from cais.engine.engine import Engine
+from cais.engine.tasks import Tasks
+from cais.errors import CaisError
+
+_log = logging.getLogger("cais.api")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+VERSION_PREFIX: Final = "/v{version:[0-9]+[.][0-9]+}"
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+MAX_HEADER_BYTES: Final = 256 * 1024
+SHUTDOWN_SECONDS: Final = 5.0
+
+_HEADERS: Final = {
+    "Api-Version": version_text(MAX_VERSION),
+    "Docker-Experimental": "false",
+    "Ostype": "linux",
+    "Server": f"Cais/{__version__} (linux)",
+}
+
+
+class ApiServer:
+    """Serves one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._tasks = Tasks()
+        self._connections: set[Connection] = set()
+        self._servers: list[asyncio.AbstractServer] = []
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, listeners: Iterable[socket.socket]) -> None:
+        """Accepts connections from the listening sockets, which are closed by `stop`."""
+        app = web.Application(middlewares=[_answer], client_max_size=MAX_BODY_BYTES)
+        app.on_response_prepare.append(_add_headers)
+        self._mount(app)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            shutdown_timeout=SHUTDOWN_SECONDS,
+            tcp_keepalive=False,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+        )
+        await self._runner.setup()
+        loop = asyncio.get_running_loop()
+        for listener in listeners:
+            if listener.family == socket.AF_UNIX:
+                server = await loop.create_unix_server(self._accept, sock=listener, backlog=512)
+            else:
+                server = await loop.create_server(self._accept, sock=listener, backlog=512)
+            self._servers.append(server)
+
+    async def stop(self) -> None:
+        """Stops accepting, ends the streams that only wait, and lets requests that do something finish."""
+        for server in self._servers:
+            server.close()
+        for connection in list(self._connections):
+            connection.cancel_waiting()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await self._tasks.close(timeout_seconds=0.5)
+
+    def _mount(self, app: web.Application) -> None:
+        routes = [
+            *ContainerHandlers(self._engine, self._tasks).routes(),
+            *ExecHandlers(self._engine, self._tasks).routes(),
+            *SystemHandlers(self._engine).routes(),
+            *images.routes(self._engine.images),
+            *notyet.routes(),
+        ]
+        for prefix in (VERSION_PREFIX, ""):
+            for route in routes:
+                web.RouteDef(route.method, prefix + route.path, route.handler, route.kwargs).register(app.router)
+
+    def _accept(self) -> Connection:
+        if self._runner is None or self._runner.server is None:
+            raise RuntimeError("the server is not started")
+        return Connection(self._runner.server(), self._connections)
+
+
+@web.middleware
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every request: its version checked, its errors translated, its time logged."""
+    began = time.perf_counter()
+    transport = request.transport
+    protocol = transport.get_protocol() if transport is not None else None
+    try:
+        remember_version(request)
+        response = await handler(request)
+        status = response.status
+        return response
+    except CaisError as error:
+        status = status_of(error)
+        if status >= 500 and status != 501:
+            _log.info("%s %s: %s", request.method, request.path, error)
+        return error_answer(status, error.message)
+    except web.HTTPException as error:
+        status = error.status
+        if status in {404, 405}:
+            return error_answer(404, "page not found")
+        return error_answer(status, error.text or error.reason)
+    except ConnectionError:
+        status = 499
+        raise
+    except Exception as error:  # noqa: BLE001  a defect: the client is told, and the log has the whole story
+        status = 500
+        _log.exception("%s %s failed", request.method, request.path)
+        return error_answer(500, f"{type(error).__name__}: {error}")
+    finally:
+        if isinstance(protocol, Connection):
+            protocol.release()
+        if _log.isEnabledFor(logging.DEBUG):
+            took_ms = (time.perf_counter() - began) * 1000
+            _log.debug("%s %s in %.1f ms", request.method, request.path_qs, took_ms)
+
+
+async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_HEADERS)

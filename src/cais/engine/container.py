@@ -1,0 +1,144 @@
+"""One container, as this process sees it: what is stored of it, and what only a running engine has."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from cais.engine.models import Record, Status
+from cais.runtime.client import Monitor
+from cais.runtime.messages import Event
+
+if TYPE_CHECKING:
+    from cais.engine.execs import Exec
+
+
+class Condition(StrEnum):
+    """What a client may wait for."""
+
+    NOT_RUNNING = "not-running"
+    NEXT_EXIT = "next-exit"
+    REMOVED = "removed"
+
+
+@dataclass(slots=True)
+class WaitingClient:
+    """A client that attached before the container was started; the socket is owned until it is handed on."""
+
+    connection: socket.socket
+    stdin: bool
+    stdout: bool
+    stderr: bool
+    framed: bool
+    detach_keys: bytes
+
+
+class Container:
+    """A container of the engine.
+
+    `lock` guards what takes several steps: starting, recording an end, removing. Everything else changes at
+    once, in the event loop.
+    """
+
+    __slots__ = (
+        "_exit_waiters", "_removal_waiters", "early_events", "execs", "lock", "monitor", "record", "removed",
+        "removing", "restarting", "starting", "waiting_clients",
+    )  # fmt: skip
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.lock = asyncio.Lock()
+        self.monitor: Monitor | None = None
+        self.starting = False
+        self.restarting = False
+        self.removing = False
+        self.removed = False
+        self.early_events: list[tuple[Monitor, Event]] = []
+        self.waiting_clients: list[WaitingClient] = []
+        self.execs: dict[str, Exec] = {}
+        self._exit_waiters: set[asyncio.Future[int]] = set()
+        self._removal_waiters: set[asyncio.Future[int]] = set()
+
+    @property
+    def id(self) -> str:
+        """The full id."""
+        return self.record.id
+
+    @property
+    def name(self) -> str:
+        """The name, without a slash."""
+        return self.record.name
+
+    @property
+    def running(self) -> bool:
+        """True while it has a process."""
+        return self.record.state.running
+
+    @property
+    def status(self) -> Status:
+        """The state as it is shown."""
+        return Status.REMOVING if self.removing and not self.running else self.record.state.status
+
+    def event_attributes(self, **extra: str) -> dict[str, str]:
+        """What every event about this container tells: its image, name and labels."""
+        config = self.record.config
+        return {**config.labels, "image": config.Image, "name": self.name, **extra}
+
+    def wait(self, condition: Condition) -> "asyncio.Future[int]":
+        """The exit code, at the moment that the condition holds; done already when it does now."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if condition is Condition.REMOVED:
+            waiters = self._removal_waiters
+            at_once = self.removed
+        else:
+            waiters = self._exit_waiters
+            at_once = condition is Condition.NOT_RUNNING and not self.running and not self.starting
+        if at_once:
+            future.set_result(self.record.state.exit_code)
+        else:
+            waiters.add(future)
+            future.add_done_callback(waiters.discard)
+        return future
+
+    def tell_exit(self) -> None:
+        """Answers those who wait for the end of the process."""
+        _answer(self._exit_waiters, self.record.state.exit_code)
+
+    def tell_removed(self) -> None:
+        """Answers everyone who waits: there is nothing more to come."""
+        self.removed = True
+        _answer(self._removal_waiters, self.record.state.exit_code)
+        _answer(self._exit_waiters, self.record.state.exit_code)
+
+    def add_waiting_client(self, client: WaitingClient) -> None:
+        """Keeps a client until the next start; those that have hung up meanwhile are let go."""
+        self.drop_waiting_clients(lambda known: not _is_open(known.connection))
+        self.waiting_clients.append(client)
+
+    def drop_waiting_clients(self, which: Callable[[WaitingClient], bool] = lambda _: True) -> None:
+        """Closes the connections of the waiting clients, or of those that `which` chooses."""
+        kept = []
+        for client in self.waiting_clients:
+            if which(client):
+                client.connection.close()
+            else:
+                kept.append(client)
+        self.waiting_clients = kept
+
+
+def _answer(waiters: "Collection[asyncio.Future[int]]", exit_code: int) -> None:
+    for future in list(waiters):
+        if not future.done():
+            future.set_result(exit_code)
+
+
+def _is_open(connection: socket.socket) -> bool:
+    """False when the peer has closed its end."""
+    try:
+        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False

@@ -1,0 +1,272 @@
+"""All containers of an engine: found by id, name or the start of an id; made, stored, taken away.
+
+What is in the database and has a folder exists. Making and removing are each one transaction that is awaited; changes
+of state are written behind, many at a time, since the monitors and their exit records hold the truth about what runs.
+On a full disk a container is removed by taking its folder away, and its record follows when there is room.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from cais.distribution.platforms import matches, parse_platform, platform_text
+from cais.engine import names, validation
+from cais.engine.container import Container
+from cais.engine.defaults import command, merge
+from cais.engine.events import EventBus
+from cais.engine.host import Host
+from cais.engine.images import Image, Images
+from cais.engine.models import ContainerConfig, CreateRequest, Record, decode_record, encode_record
+from cais.engine.mounts import parse_binds
+from cais.engine.settings import Settings
+from cais.engine.text import reason
+from cais.engine.trash import Trash
+from cais.errors import CaisError, Conflict, InvalidArgument, NotFound, Unavailable
+from cais.storage.database import Database
+
+_log = logging.getLogger("cais.engine.containers")
+_RETRY_SECONDS = 1.0
+
+
+class Containers:
+    """The containers of one engine."""
+
+    def __init__(
+        self, *, settings: Settings, host: Host, database: Database, images: Images, events: EventBus, trash: Trash
+    ) -> None:
+        self._settings = settings
+        self._host = host
+        self._database = database
+        self._images = images
+        self._events = events
+        self._trash = trash
+        self._by_id: dict[str, Container] = {}
+        self._ids_by_name: dict[str, str] = {}
+        self._dirty: set[Container] = set()
+        self._deleted: set[str] = set()
+        self._changed = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+
+    def __iter__(self) -> Iterator[Container]:
+        return iter(list(self._by_id.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __contains__(self, container_id: object) -> bool:
+        return container_id in self._by_id
+
+    async def open(self) -> None:
+        """Reads every stored container. One that cannot be read is logged and left as it is."""
+        self._settings.containers.mkdir(mode=0o710, parents=True, exist_ok=True)
+        for container_id, name, stored in await self._database.run(_load):
+            try:
+                record = decode_record(stored)
+            except msgspec.MsgspecError as error:
+                _log.error("container %s: its record cannot be read: %s", container_id, error)
+                self._ids_by_name[name] = container_id
+                continue
+            self._by_id[record.id] = Container(record)
+            self._ids_by_name[record.name] = record.id
+        self._writer = asyncio.get_running_loop().create_task(self._write_behind(), name="container records")
+
+    async def close(self) -> None:
+        """Writes what is not written yet."""
+        if self._writer is not None:
+            self._writer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._writer
+            self._writer = None
+            await self._write_dirty()
+
+    def folder(self, container_id: str) -> Path:
+        """The folder of a container below the data root."""
+        return self._settings.containers / container_id
+
+    def find(self, reference: str) -> Container:
+        """The container with this id, name, or start of an id.
+
+        Raises NotFound, or InvalidArgument when several ids start so.
+        """
+        container = self._by_id.get(reference)
+        if container is None:
+            container = self._by_id.get(self._ids_by_name.get(reference.removeprefix("/"), ""))
+        if container is not None:
+            return container
+        found = [known for known in self._by_id if known.startswith(reference)] if reference else []
+        if len(found) > 1:
+            raise InvalidArgument(f"multiple IDs found with provided prefix: {reference}")
+        if not found:
+            raise NotFound(f"No such container: {reference}")
+        return self._by_id[found[0]]
+
+    async def create(self, request: CreateRequest, name: str, platform: str = "") -> tuple[Container, list[str]]:
+        """Makes a container; returns it and warnings for the user. An empty name is replaced by a random one.
+
+        Raises InvalidArgument, Unsupported, NotFound for the image, Conflict for the name.
+        """
+        if not request.Image:
+            raise InvalidArgument("config cannot be empty in order to create a container")
+        name = names.check_name(name) if name else names.random_name(self._ids_by_name)
+        image = self._images.resolve(request.Image)
+        warnings = _check_platform(image, request.Image, platform)
+        warnings += validation.normalise(request, self._host)
+        config = merge(request, image.config.defaults)
+        record = self._record(request, config, image, name)
+        self._reserve(name, record.id)
+        container = Container(record)
+        try:
+            await self._store(record)
+        except BaseException:
+            del self._ids_by_name[name]
+            self._trash.throw(self.folder(record.id))
+            raise
+        self._by_id[record.id] = container
+        self._events.emit("container", "create", record.id, container.event_attributes())
+        return container, warnings
+
+    def save(self, container: Container) -> None:
+        """Has the container's record written soon."""
+        if not container.removed:
+            self._dirty.add(container)
+            self._changed.set()
+
+    async def discard(self, container: Container) -> None:
+        """Takes the container away for good. The caller holds its lock and has seen to it that it does not run."""
+        self._dirty.discard(container)
+        try:
+            await self._database.run(_deletion([container.id]))
+        except Unavailable as error:
+            _log.warning("container %s: its record will be removed later: %s", container.id, error)
+            self._deleted.add(container.id)
+            self._changed.set()
+        self._trash.throw(self.folder(container.id))
+        self._trash.delete_later(self._settings.bundles / container.id)
+        self._by_id.pop(container.id, None)
+        self._ids_by_name.pop(container.name, None)
+        container.drop_waiting_clients()
+        self._events.emit("container", "destroy", container.id, container.event_attributes())
+        container.tell_removed()
+        await self._let_go_of_image(container)
+
+    async def _let_go_of_image(self, container: Container) -> None:
+        """An image that was removed by force lives as long as its last container."""
+        try:
+            if self._images.get(container.record.image_id).hidden:
+                await self._images.collect()
+        except NotFound:
+            pass
+        except CaisError as error:
+            _log.error("the image of container %s cannot be removed: %s", container.id, error)
+
+    def _record(self, request: CreateRequest, config: ContainerConfig, image: Image, name: str) -> Record:
+        container_id = names.new_id()
+        hc = request.host_config
+        hc.ShmSize = hc.ShmSize or self._settings.shm_size_bytes
+        if not config.Hostname:
+            config.Hostname = self._host.hostname if hc.NetworkMode == "host" else container_id[:12]
+        path, args = command(config)
+        return Record(
+            id=container_id,
+            name=name,
+            created_ns=time.time_ns(),
+            image_id=image.id,
+            path=path,
+            args=args,
+            config=config,
+            host_config=hc,
+            mounts=parse_binds(hc.Binds or ()),
+        )
+
+    def _reserve(self, name: str, container_id: str) -> None:
+        holder = self._ids_by_name.setdefault(name, container_id)
+        if holder != container_id:
+            raise Conflict(
+                f'Conflict. The container name "/{name}" is already in use by container "{holder}". '
+                "You have to remove (or rename) that container to be able to reuse that name."
+            )
+
+    async def _store(self, record: Record) -> None:
+        folder = self.folder(record.id)
+        row = (record.id, record.name, encode_record(record))
+        deleted = set(self._deleted)  # one of these may still hold the name
+
+        def store(connection: sqlite3.Connection) -> None:
+            make_folders(folder)
+            _deletion(deleted)(connection)
+            connection.execute("INSERT INTO containers(id, name, record) VALUES (?, ?, ?)", row)
+
+        try:
+            await self._database.run(store)
+        except OSError as error:
+            raise Unavailable(f"create container {record.name!r}: {reason(error)}") from error
+        self._deleted -= deleted
+
+    async def _write_behind(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            if not await self._write_dirty():
+                await asyncio.sleep(_RETRY_SECONDS)
+                self._changed.set()
+
+    async def _write_dirty(self) -> bool:
+        """Writes all changed records in one transaction; False when they are still to be written."""
+        changed, self._dirty = self._dirty, set()
+        deleted, self._deleted = self._deleted, set()
+        rows = [(encode_record(item.record), item.id) for item in changed if not item.removed]
+        if not rows and not deleted:
+            return True
+
+        def write(connection: sqlite3.Connection) -> None:
+            _deletion(deleted)(connection)
+            connection.executemany("UPDATE containers SET record = ? WHERE id = ?", rows)
+
+        try:
+            await self._database.run(write)
+        except BaseException as error:
+            self._dirty |= {item for item in changed if not item.removed}
+            self._deleted |= deleted
+            if not isinstance(error, CaisError):
+                raise
+            _log.error("cannot store the state of %d containers: %s", len(rows) + len(deleted), error)
+            return False
+        return True
+
+
+def make_folders(folder: Path) -> None:
+    """The folder of a container with its read-write layer; what is there already stays. Raises OSError."""
+    for path in (folder, folder / "rw"):
+        path.mkdir(mode=0o710, exist_ok=True)
+    (folder / "rw" / "diff").mkdir(mode=0o755, exist_ok=True)
+    (folder / "rw" / "work").mkdir(mode=0o700, exist_ok=True)
+
+
+def _deletion(ids: Iterable[str]) -> Callable[[sqlite3.Connection], None]:
+    rows = [(container_id,) for container_id in ids]
+
+    def delete(connection: sqlite3.Connection) -> None:
+        connection.executemany("DELETE FROM containers WHERE id = ?", rows)
+
+    return delete
+
+
+def _load(connection: sqlite3.Connection) -> list[tuple[str, str, bytes]]:
+    return connection.execute("SELECT id, name, record FROM containers").fetchall()
+
+
+def _check_platform(image: Image, reference: str, wanted: str) -> list[str]:
+    """Raises NotFound when the image is for another platform than the one asked for by name."""
+    platform = parse_platform(wanted)
+    if platform is not None and not matches(platform, image.config.os, image.config.architecture):
+        raise NotFound(
+            f"image with reference {reference} was found but its platform ({image.config.os}/"
+            f"{image.config.architecture}) does not match the specified platform ({platform_text(platform)})"
+        )
+    return []

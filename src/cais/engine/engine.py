@@ -1,0 +1,166 @@
+"""The engine: everything that a container engine does, without any HTTP.
+
+    async with Engine(Settings(data_root, exec_root)) as engine:
+        container, warnings = await engine.containers.create(request, "name")
+        await engine.lifecycle.start(container)
+
+Opening takes the lock on the state folder, reads what is stored, finds running containers again and sweeps
+what a crash left. Closing lets running containers run.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from cais.engine import attach, logs, recovery, seccomp, starting
+from cais.engine.container import Condition, Container
+from cais.engine.containers import Containers
+from cais.engine.events import EventBus
+from cais.engine.execs import Execs
+from cais.engine.host import Host, read_host
+from cais.engine.image import ImageUser
+from cais.engine.images import Images
+from cais.engine.lifecycle import Lifecycle
+from cais.engine.settings import Settings
+from cais.engine.statefolder import StateFolder
+from cais.engine.tasks import Tasks
+from cais.engine.trash import Trash
+from cais.errors import CaisError, Forbidden, Internal, Unsupported
+from cais.runtime.cgroups import CgroupError, open_hierarchy
+from cais.runtime.client import Runtime
+from cais.runtime.errors import StartFailed
+from cais.storage.database import Database
+
+_log = logging.getLogger("cais.engine")
+
+
+class Engine:
+    """One engine on one pair of folders, in one event loop; usable once, as an asynchronous context."""
+
+    host: Host
+    id: str
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.events = EventBus()
+        self.database = Database()
+        self.images = Images(self.database, settings.data_root, self.events)
+        self.runtime = Runtime(settings.exec_root)
+        self._tasks = Tasks()
+        self._trash = Trash(settings.trash)
+        self._stack = AsyncExitStack()
+        self.containers: Containers
+        self.lifecycle: Lifecycle
+        self.execs: Execs
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._open(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def attach(self, container: Container, connection: socket.socket, options: attach.AttachOptions) -> None:
+        """Serves a client on its connection, which is taken over."""
+        earlier = None
+        if options.logs:
+            wanted = logs.LogOptions(stdout=options.stdout, stderr=options.stderr)
+            earlier = logs.read(self._log_path(container), wanted, framed=not container.record.config.Tty)
+        await attach.attach(container, connection, options, self.events, earlier)
+
+    def logs(self, container: Container, options: logs.LogOptions) -> AsyncGenerator[bytes, None]:
+        """The log of a container, framed unless it has a terminal. Raises Unsupported when it keeps none."""
+        if container.record.host_config.log_config.Type == "none":
+            raise Unsupported("configured logging driver does not support reading")
+        framed = not container.record.config.Tty
+        return logs.read(
+            self._log_path(container), options, framed, ended=lambda: container.wait(Condition.NOT_RUNNING)
+        )  # fmt: skip
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        if os.geteuid() != 0:
+            raise Forbidden("the engine must run as root")
+        settings = self.settings
+        self.host = await asyncio.to_thread(read_host)
+        folder = stack.enter_context(StateFolder(settings))
+        self.id = folder.engine_id()
+        stack.push_async_callback(self.database.close)
+        await self.database.open(settings.database)
+        self._trash.open()
+        stack.push_async_callback(self._trash.close)
+        stack.push_async_callback(self.images.close)
+        await self.images.open()
+        self._wire()
+        stack.push_async_callback(self.containers.close)
+        await self.containers.open()
+        stack.push_async_callback(asyncio.to_thread, _remove_empty_cgroup, settings.cgroup_parent)
+        stack.push_async_callback(self._let_go)
+        stack.push_async_callback(self._tasks.close)
+        stack.push_async_callback(self.runtime.close)
+        spawner = asyncio.create_task(self._open_runtime(), name="open the runtime")
+        try:
+            await recovery.recover(settings, self.containers, self.lifecycle, self.execs, self._trash)
+        finally:
+            await spawner
+        self._tasks.start(self._warm(), "compile the default seccomp policy")
+
+    def _wire(self) -> None:
+        self.containers = Containers(
+            settings=self.settings, host=self.host, database=self.database, images=self.images, events=self.events,
+            trash=self._trash,
+        )  # fmt: skip
+        self.lifecycle = Lifecycle(
+            settings=self.settings, host=self.host, containers=self.containers, images=self.images,
+            runtime=self.runtime, events=self.events, tasks=self._tasks,
+        )  # fmt: skip
+        self.execs = Execs(self.settings, self.host, self.containers, self.events)
+        self.images.users = self._users_of
+
+    async def _open_runtime(self) -> None:
+        try:
+            await self.runtime.open()
+        except StartFailed as error:
+            raise Internal(f"the runtime does not start: {error.message}") from error
+
+    async def _warm(self) -> None:
+        try:
+            await asyncio.to_thread(seccomp.warm, self.settings.exec_root)
+        except CaisError as error:
+            _log.warning("%s", error)
+
+    async def _let_go(self) -> None:
+        """Drops the connections to monitors and waiting clients; the containers run on."""
+        for container in self.containers:
+            container.drop_waiting_clients()
+            if container.monitor is not None:
+                container.monitor.detach()
+
+    def _users_of(self, image_id: str) -> list[ImageUser]:
+        return [
+            ImageUser(container.id, container.name, container.running)
+            for container in self.containers
+            if container.record.image_id == image_id
+        ]
+
+    def _log_path(self, container: Container) -> Path:
+        return starting.log_file(self.containers.folder(container.id))
+
+
+def _remove_empty_cgroup(parent: str) -> None:
+    """Removes the group above all containers when none of them runs."""
+    try:
+        hierarchy = open_hierarchy()
+        if not hierarchy.children(parent):
+            hierarchy.open(parent).remove()
+    except CgroupError as error:
+        _log.info("the control group %s stays: %s", parent, error)

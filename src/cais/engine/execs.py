@@ -1,0 +1,272 @@
+"""Further commands in running containers: made, started, inspected.
+
+An exec is kept in memory while its container runs and for a while after its end. One that runs is known
+to the container's monitor, and so survives this engine: `restore` takes it up again with what was noted of it in
+the container's run folder.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import time
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from cais.engine import names, spec
+from cais.engine.container import Container
+from cais.engine.containers import Containers
+from cais.engine.events import EventBus
+from cais.engine.host import Host
+from cais.engine.models import ExecConfig, strings
+from cais.engine.settings import Settings
+from cais.engine.starting import seccomp_program
+from cais.engine.validation import check_environment
+from cais.errors import CaisError, Conflict, Internal, InvalidArgument, NotFound
+from cais.runtime.client import Monitor
+from cais.runtime.errors import Reason, StartFailed
+from cais.runtime.messages import Attachment, ExecRequest, RunningExec
+
+_log = logging.getLogger("cais.engine.execs")
+
+FAILED: Final = "OCI runtime exec failed: exec failed: unable to start container process: "
+_EXIT_CODES: Final = {Reason.NOT_FOUND: 127, Reason.NOT_EXECUTABLE: 126}
+_OTHER_EXIT_CODE: Final = 126
+_KEPT_SECONDS: Final = 300.0
+_ENDED_WITH_CONTAINER: Final = 137
+_NOTE_PREFIX: Final = "exec-"
+
+
+class Exec:
+    """One exec of a container. `exit_code` is None until it has ended."""
+
+    __slots__ = ("__weakref__", "config", "container", "ended_at", "exit_code", "id", "pid", "started")
+
+    def __init__(self, exec_id: str, container: Container, config: ExecConfig) -> None:
+        self.id = exec_id
+        self.container = container
+        self.config = config
+        self.started = False
+        self.pid = 0
+        self.exit_code: int | None = None
+        self.ended_at = 0.0
+
+    @property
+    def running(self) -> bool:
+        """True between its start and its end."""
+        return self.started and self.exit_code is None
+
+    def end(self, exit_code: int) -> None:
+        """Records the end."""
+        self.exit_code = exit_code
+        self.ended_at = time.monotonic()
+
+    def end_with_container(self) -> None:
+        """The container has ended, and everything in it."""
+        if self.running:
+            self.end(_ENDED_WITH_CONTAINER)
+
+    @property
+    def forgettable(self) -> bool:
+        """True when nobody is likely to ask for it again."""
+        return self.exit_code is not None and time.monotonic() - self.ended_at > _KEPT_SECONDS
+
+
+class Note(msgspec.Struct):
+    """What is noted of a running exec for an engine that takes it up again."""
+
+    id: str
+    config: ExecConfig
+
+
+class Execs:
+    """The execs of all containers of one engine."""
+
+    def __init__(self, settings: Settings, host: Host, containers: Containers, events: EventBus) -> None:
+        self._settings = settings
+        self._host = host
+        self._containers = containers
+        self._events = events
+        # the containers hold their execs
+        self._by_id: weakref.WeakValueDictionary[str, Exec] = weakref.WeakValueDictionary()
+
+    def create(self, reference: str, config: ExecConfig) -> Exec:
+        """Makes an exec in a running container. Raises NotFound, Conflict, InvalidArgument."""
+        container = self._containers.find(reference)
+        if not strings(config.Cmd):
+            raise InvalidArgument("No exec command specified")
+        check_environment(config.Env or ())
+        if any("\0" in text for text in (*strings(config.Cmd), config.User, config.WorkingDir)):
+            raise InvalidArgument("invalid exec configuration: a value contains a NUL byte")
+        if config.WorkingDir and not config.WorkingDir.startswith("/"):
+            raise InvalidArgument(f"Cwd must be an absolute path: {config.WorkingDir!r}")
+        _require_running(container)
+        self._forget(container)
+        made = Exec(names.new_id(), container, config)
+        container.execs[made.id] = made
+        self._by_id[made.id] = made
+        self._emit(made, f"exec_create: {' '.join(strings(config.Cmd))}")
+        return made
+
+    def find(self, exec_id: str) -> Exec:
+        """The exec with this id; the end of its process is known as soon as its client can know it.
+
+        Raises NotFound.
+        """
+        found = self._by_id.get(exec_id)
+        if found is None or found.container.removed:
+            raise NotFound(f"No such exec instance: {exec_id}")
+        if found.container.monitor is not None:
+            found.container.monitor.poll()
+        return found
+
+    def check_startable(self, item: Exec) -> None:
+        """Raises Conflict when it has been started before, or its container does not run."""
+        if item.exit_code is not None:
+            raise Conflict(f"exec command {item.id} has already run")
+        if item.started:
+            raise Conflict(f"exec command {item.id} is already running")
+        _require_running(item.container)
+
+    async def start_detached(self, item: Exec, size: tuple[int, int] | None = None) -> None:
+        """Starts an exec whose output nobody reads.
+
+        Raises Conflict, InvalidArgument when the command cannot be executed.
+        """
+        self.check_startable(item)
+        try:
+            await self._start(item, None, size)
+        except StartFailed as error:
+            raise _translate(error) from error
+
+    async def start_attached(
+        self, item: Exec, connection: socket.socket, detach_keys: bytes, size: tuple[int, int] | None = None
+    ) -> None:
+        """Starts an exec and gives the connection to it; the connection is taken over, whatever happens.
+
+        What goes wrong from here on is told in the stream itself, as Docker does.
+        """
+        with connection:
+            try:
+                self.check_startable(item)
+                attachment = Attachment(
+                    connection.fileno(),
+                    stdin=item.config.AttachStdin,
+                    stdout=item.config.AttachStdout,
+                    stderr=item.config.AttachStderr,
+                    framed=not item.config.Tty,
+                    detach_keys=detach_keys if item.config.Tty else b"",
+                )
+                await self._start(item, attachment, size)
+            except StartFailed as error:
+                await _tell(connection, f"{_describe(error)}\r\n", framed=not item.config.Tty)
+            except CaisError as error:
+                await _tell(connection, f"{error.message}\r\n", framed=not item.config.Tty)
+
+    async def resize(self, item: Exec, rows: int, columns: int) -> None:
+        """Sets the size of an exec's terminal. Raises Conflict when it does not run."""
+        monitor = item.container.monitor
+        if monitor is None or not item.running:
+            raise Conflict(f"exec {item.id} is not running")
+        try:
+            await monitor.resize_exec(item.id, rows, columns)
+        except StartFailed as error:
+            raise Conflict(f"cannot resize exec {item.id}: {error.message}") from error
+
+    def restore(self, container: Container, monitor: Monitor) -> None:
+        """Takes up the execs that a container's monitor knows. Blocks for a moment: it reads small files."""
+        for known in monitor.execs:
+            item = Exec(known.id, container, self._read_note(container, known))
+            item.started = True
+            item.pid = known.pid
+            if known.exit_code is not None:
+                item.end(known.exit_code)
+            container.execs[item.id] = item
+            self._by_id[item.id] = item
+
+    async def _start(self, item: Exec, attachment: Attachment | None, size: tuple[int, int] | None) -> None:
+        container = item.container
+        monitor = container.monitor
+        if monitor is None:
+            raise Conflict(f"container {container.id} is not running")
+        item.started = True
+        process = spec.exec_process(container.record, item.config, self._host)
+        try:
+            request = self._prepare(item, process, size)
+            item.pid = await monitor.exec(request, attachment)
+        except StartFailed as error:
+            item.end(_EXIT_CODES.get(error.reason, _OTHER_EXIT_CODE))
+            raise
+        except CaisError:
+            item.end(_OTHER_EXIT_CODE)
+            raise
+        self._emit(item, f"exec_start: {' '.join(strings(item.config.Cmd))}")
+
+    def _prepare(self, item: Exec, process: spec.Json, size: tuple[int, int] | None) -> ExecRequest:
+        container = item.container
+        program = seccomp_program(container.record.host_config, self._host, self._settings)
+        note = msgspec.json.encode(Note(item.id, item.config))
+        with contextlib.suppress(OSError):  # without the note an exec can still be run, only not taken up again in full
+            self._note_path(container, item.id).write_bytes(note)
+        terminal_size = size if item.config.Tty else None
+        return ExecRequest(item.id, process, seccomp=program, terminal_size=terminal_size)
+
+    def _note_path(self, container: Container, exec_id: str) -> Path:
+        return self._settings.bundles / container.id / f"{_NOTE_PREFIX}{exec_id}.json"
+
+    def _read_note(self, container: Container, known: RunningExec) -> ExecConfig:
+        try:
+            return msgspec.json.decode(self._note_path(container, known.id).read_bytes(), type=Note).config
+        except (OSError, msgspec.MsgspecError) as error:
+            _log.warning("container %s: nothing is noted of exec %s: %s", container.id, known.id, error)
+            return ExecConfig()
+
+    def _forget(self, container: Container) -> None:
+        """Drops what nobody will ask for any more: execs that ended some minutes ago."""
+        for item in _forgettable(container):
+            del container.execs[item.id]
+            with contextlib.suppress(OSError):
+                os.unlink(self._note_path(container, item.id))
+
+    def _emit(self, item: Exec, action: str) -> None:
+        attributes = item.container.event_attributes(execID=item.id)
+        self._events.emit("container", action, item.container.id, attributes)
+
+
+def _forgettable(container: Container) -> Iterator[Exec]:
+    """The oldest execs first, up to the first that is still of use."""
+    for item in list(container.execs.values()):
+        if not item.forgettable:
+            return
+        yield item
+
+
+def _require_running(container: Container) -> None:
+    if not container.running:
+        raise Conflict(f"container {container.id} is not running")
+
+
+def _translate(error: StartFailed) -> CaisError:
+    message = _describe(error)
+    return Internal(message) if error.reason is Reason.INTERNAL else InvalidArgument(message)
+
+
+def _describe(error: StartFailed) -> str:
+    """A user that is not there is named plainly, as in Docker."""
+    return error.message if error.message.startswith("unable to find ") else f"{FAILED}{error.message}"
+
+
+async def _tell(connection: socket.socket, text: str, framed: bool) -> None:
+    """Writes a message into the stream, as standard output, and ends the stream."""
+    data = text.encode()
+    if framed:
+        data = b"\x01\0\0\0" + len(data).to_bytes(4) + data
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(OSError):
+        await loop.sock_sendall(connection, data)
+        connection.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,314 @@
+"""What the engine knows of a container, in the field names of Docker's API.
+
+The request structs take every field that the API has, with its zero value as default, so that an option
+that is not supported can be told from one that was not used (`validation`). `Record` is what is stored: it
+has a version, and fields that this version does not know are ignored when it is read.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+RECORD_VERSION: Final = 1
+NEVER: Final = "0001-01-01T00:00:00Z"
+
+Empty = dict[str, Any]
+"""The value of a JSON object that is used as a set: `{"80/tcp": {}}`."""
+
+
+class HealthConfig(msgspec.Struct, omit_defaults=True):
+    """How a container's health is tested; times in nanoseconds."""
+
+    Test: list[str] | None = None
+    Interval: int = 0
+    Timeout: int = 0
+    StartPeriod: int = 0
+    StartInterval: int = 0
+    Retries: int = 0
+
+
+class ContainerConfig(msgspec.Struct, kw_only=True):
+    """The part of a container's configuration that does not depend on the host."""
+
+    Hostname: str = ""
+    Domainname: str = ""
+    User: str = ""
+    AttachStdin: bool = False
+    AttachStdout: bool = False
+    AttachStderr: bool = False
+    ExposedPorts: dict[str, Empty] | msgspec.UnsetType = msgspec.UNSET
+    Tty: bool = False
+    OpenStdin: bool = False
+    StdinOnce: bool = False
+    Env: list[str] | None = None
+    Cmd: list[str] | str | None = None
+    Healthcheck: HealthConfig | msgspec.UnsetType = msgspec.UNSET
+    ArgsEscaped: bool | msgspec.UnsetType = msgspec.UNSET
+    Image: str = ""
+    Volumes: dict[str, Empty] | None = None
+    WorkingDir: str = ""
+    Entrypoint: list[str] | str | None = None
+    NetworkDisabled: bool | msgspec.UnsetType = msgspec.UNSET
+    MacAddress: str | msgspec.UnsetType = msgspec.UNSET
+    OnBuild: list[str] | None = None
+    Labels: dict[str, str] | None = None
+    StopSignal: str | msgspec.UnsetType = msgspec.UNSET
+    StopTimeout: int | msgspec.UnsetType = msgspec.UNSET
+    Shell: list[str] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels, also when there are none."""
+        return self.Labels or {}
+
+
+class LogConfig(msgspec.Struct):
+    """The logging driver of a container and its options."""
+
+    Type: str = ""
+    Config: dict[str, str] = {}
+
+
+class RestartPolicy(msgspec.Struct):
+    """What happens when a container ends by itself."""
+
+    Name: str = "no"
+    MaximumRetryCount: int = 0
+
+
+class Ulimit(msgspec.Struct):
+    """A limit of setrlimit(2), by its short name; -1 is "no limit"."""
+
+    Name: str = ""
+    Soft: int = 0
+    Hard: int = 0
+
+
+class DeviceMapping(msgspec.Struct):
+    """A device of the host that a container may use."""
+
+    PathOnHost: str = ""
+    PathInContainer: str = ""
+    CgroupPermissions: str = ""
+
+
+class HostConfig(msgspec.Struct, kw_only=True):
+    """The part of a container's configuration that depends on the host."""
+
+    Binds: list[str] | None = None
+    ContainerIDFile: str = ""
+    log_config: LogConfig = msgspec.field(default_factory=LogConfig, name="LogConfig")
+    NetworkMode: str = ""
+    PortBindings: dict[str, list[dict[str, str]]] | None = None
+    restart_policy: RestartPolicy = msgspec.field(default_factory=RestartPolicy, name="RestartPolicy")
+    AutoRemove: bool = False
+    VolumeDriver: str = ""
+    VolumesFrom: list[str] | None = None
+    Mounts: list[Empty] | msgspec.UnsetType = msgspec.UNSET
+    ConsoleSize: list[int] = msgspec.field(default_factory=lambda: [0, 0])
+    Annotations: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    CapAdd: list[str] | str | None = None
+    CapDrop: list[str] | str | None = None
+    CgroupnsMode: str = ""
+    Dns: list[str] | None = None
+    DnsOptions: list[str] | None = None
+    DnsSearch: list[str] | None = None
+    ExtraHosts: list[str] | None = None
+    GroupAdd: list[str] | None = None
+    IpcMode: str = ""
+    Cgroup: str = ""
+    Links: list[str] | None = None
+    OomScoreAdj: int = 0
+    PidMode: str = ""
+    Privileged: bool = False
+    PublishAllPorts: bool = False
+    ReadonlyRootfs: bool = False
+    SecurityOpt: list[str] | None = None
+    StorageOpt: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    Tmpfs: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    UTSMode: str = ""
+    UsernsMode: str = ""
+    ShmSize: int = 0
+    Sysctls: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    Runtime: str = ""
+    Isolation: str = ""
+    CpuShares: int = 0
+    Memory: int = 0
+    NanoCpus: int = 0
+    CgroupParent: str = ""
+    BlkioWeight: int = 0
+    BlkioWeightDevice: list[Empty] | None = None
+    BlkioDeviceReadBps: list[Empty] | None = None
+    BlkioDeviceWriteBps: list[Empty] | None = None
+    BlkioDeviceReadIOps: list[Empty] | None = None
+    BlkioDeviceWriteIOps: list[Empty] | None = None
+    CpuPeriod: int = 0
+    CpuQuota: int = 0
+    CpuRealtimePeriod: int = 0
+    CpuRealtimeRuntime: int = 0
+    CpusetCpus: str = ""
+    CpusetMems: str = ""
+    Devices: list[DeviceMapping] | None = None
+    DeviceCgroupRules: list[str] | None = None
+    DeviceRequests: list[Empty] | None = None
+    KernelMemory: int | msgspec.UnsetType = msgspec.UNSET
+    KernelMemoryTCP: int | msgspec.UnsetType = msgspec.UNSET
+    MemoryReservation: int = 0
+    MemorySwap: int = 0
+    MemorySwappiness: int | None = None
+    OomKillDisable: bool | None = None
+    PidsLimit: int | None = None
+    Ulimits: list[Ulimit] | None = None
+    CpuCount: int = 0
+    CpuPercent: int = 0
+    IOMaximumIOps: int = 0
+    IOMaximumBandwidth: int = 0
+    Init: bool | msgspec.UnsetType = msgspec.UNSET
+    MaskedPaths: list[str] | None = None
+    ReadonlyPaths: list[str] | None = None
+
+
+class EndpointSettings(msgspec.Struct, kw_only=True):
+    """How a container takes part in one network; of a request only the first six fields count."""
+
+    IPAMConfig: Empty | None = None
+    Links: list[str] | None = None
+    Aliases: list[str] | None = None
+    MacAddress: str = ""
+    DriverOpts: dict[str, str] | None = None
+    GwPriority: int = 0
+    NetworkID: str = ""
+    EndpointID: str = ""
+    Gateway: str = ""
+    IPAddress: str = ""
+    IPPrefixLen: int = 0
+    IPv6Gateway: str = ""
+    GlobalIPv6Address: str = ""
+    GlobalIPv6PrefixLen: int = 0
+    DNSNames: list[str] | None = None
+
+
+class NetworkingConfig(msgspec.Struct):
+    """The networks that a new container joins."""
+
+    EndpointsConfig: dict[str, EndpointSettings] | None = None
+
+
+class CreateRequest(ContainerConfig, kw_only=True):
+    """The body of a request to create a container."""
+
+    host_config: HostConfig = msgspec.field(default_factory=HostConfig, name="HostConfig")
+    networking: NetworkingConfig = msgspec.field(default_factory=NetworkingConfig, name="NetworkingConfig")
+
+    def config(self) -> ContainerConfig:
+        """The part without the host's, as a value of its own."""
+        return ContainerConfig(**{name: getattr(self, name) for name in ContainerConfig.__struct_fields__})
+
+
+class MountPoint(msgspec.Struct, omit_defaults=True):
+    """One mount of a container, as inspect shows it."""
+
+    Type: str
+    Source: str
+    Destination: str
+    Mode: str = msgspec.field(default="")
+    RW: bool = True
+    Propagation: str = ""
+
+    def to_api(self) -> Empty:
+        """With every field that the API shows, whatever its value."""
+        return {name: getattr(self, name) for name in self.__struct_fields__}
+
+
+class Status(StrEnum):
+    """The states of a container."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    EXITED = "exited"
+    REMOVING = "removing"
+    DEAD = "dead"
+
+
+class State(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Where a container is in its life; times in nanoseconds since 1970, 0 is "never"."""
+
+    status: Status = Status.CREATED
+    pid: int = 0
+    exit_code: int = 0
+    error: str = ""
+    oom_killed: bool = False
+    started_at_ns: int = 0
+    finished_at_ns: int = 0
+
+    @property
+    def running(self) -> bool:
+        """True while the container has a process."""
+        return self.status is Status.RUNNING
+
+
+class Record(msgspec.Struct, kw_only=True):
+    """Everything that is stored of a container."""
+
+    version: int = RECORD_VERSION
+    id: str
+    name: str
+    created_ns: int
+    image_id: str
+    path: str
+    args: list[str]
+    config: ContainerConfig
+    host_config: HostConfig
+    mounts: list[MountPoint] = []
+    state: State = msgspec.field(default_factory=State)
+    restart_count: int = 0
+
+
+class ExecConfig(msgspec.Struct, kw_only=True):
+    """The body of a request to create an exec."""
+
+    AttachStdin: bool = False
+    AttachStdout: bool = False
+    AttachStderr: bool = False
+    ConsoleSize: list[int] | None = None
+    DetachKeys: str = ""
+    Tty: bool = False
+    Env: list[str] | None = None
+    Cmd: list[str] | str | None = None
+    Privileged: bool = False
+    User: str = ""
+    WorkingDir: str = ""
+    Detach: bool = False
+
+
+_record_decoder: Final = msgspec.json.Decoder(Record)
+_record_encoder: Final = msgspec.json.Encoder()
+
+
+def encode_record(record: Record) -> bytes:
+    """A record as it is stored."""
+    return _record_encoder.encode(record)
+
+
+def decode_record(stored: bytes) -> Record:
+    """A record as it was stored, by this version or another; msgspec.MsgspecError when it is no record."""
+    return _record_decoder.decode(stored)
+
+
+def strings(value: list[str] | str | None) -> list[str]:
+    """A list that the API also takes as one string, or not at all."""
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else value
+
+
+def timestamp(time_ns: int) -> str:
+    """Nanoseconds since 1970 as Docker writes a time: RFC 3339 in UTC, no trailing zeros; 0 is the year 1."""
+    if time_ns == 0:
+        return NEVER
+    seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    fraction = f".{nanoseconds:09d}".rstrip("0") if nanoseconds else ""
+    return f"{text}{fraction}Z"

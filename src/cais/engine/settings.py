@@ -1,0 +1,51 @@
+"""Where an engine keeps what it has, and the few values that a host decides for all its containers."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+EXEC_ROOT: Final = Path("/run/cais")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`data_root` survives a reboot, `exec_root` does not; both are absolute."""
+
+    data_root: Path = Path("/var/lib/cais")
+    exec_root: Path = EXEC_ROOT
+    debug: bool = False
+    stop_timeout_seconds: int = 10
+    shm_size_bytes: int = 64 * 1024 * 1024
+
+    @property
+    def containers(self) -> Path:
+        """The folders of all containers: read-write layer, log, files under /etc, exit record."""
+        return self.data_root / "containers"
+
+    @property
+    def bundles(self) -> Path:
+        """The run folders of all containers: OCI config, socket of the monitor."""
+        return self.exec_root / "containers"
+
+    @property
+    def trash(self) -> Path:
+        """Where things are moved to be deleted in peace; emptied at every start."""
+        return self.data_root / "tmp"
+
+    @property
+    def init_layer(self) -> Path:
+        """The bottommost layer of every container: mount points that an image may lack."""
+        return self.data_root / "initlayer"
+
+    @property
+    def cgroup_parent(self) -> str:
+        """The group above those of all containers: one for each exec root, since what is below it is swept."""
+        if self.exec_root == EXEC_ROOT:
+            return "/cais"
+        return f"/cais-{hashlib.sha256(str(self.exec_root).encode()).hexdigest()[:12]}"
+
+    @property
+    def database(self) -> Path:
+        """The file of the database."""
+        return self.data_root / "cais.db"

@@ -1,0 +1,335 @@
+"""A container's configuration as an OCI runtime config.
+
+https://github.com/opencontainers/runtime-spec/blob/main/config.md. The defaults are those of Docker: its
+mounts, namespaces, capabilities and hidden paths. Two members go beyond OCI: `process.user.username` holds any of
+Docker's forms of a user, and `process.user.additionalGroups` names of groups; both are looked up in the container.
+"""
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from cais.engine import capabilities
+from cais.engine.host import Host
+from cais.engine.models import ContainerConfig, DeviceMapping, ExecConfig, HostConfig, Record, strings
+from cais.engine.security import parse_security_options
+from cais.errors import InvalidArgument
+from cais.linux.credentials import CAPABILITY_NAMES
+
+Json = dict[str, Any]
+
+OCI_VERSION: Final = "1.2.0"
+DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+CPU_PERIOD_US: Final = 100_000
+
+_PROC: Final = ("nosuid", "noexec", "nodev")
+_SKIPPED_DEVICE_FOLDERS: Final = frozenset({"pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev"})
+_KEPT_WRITABLE: Final = frozenset({"/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"})  # noqa: S108
+_PRIVATE_NETWORK_SYSCTLS: Final = {
+    "net.ipv4.ip_unprivileged_port_start": "0",
+    "net.ipv4.ping_group_range": "0 2147483647",
+}
+_encoder: Final = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class EtcFiles:
+    """The files of the host that a container sees at /etc/hosts, /etc/hostname and /etc/resolv.conf."""
+
+    hosts: str
+    hostname: str
+    resolv_conf: str
+
+
+def build(record: Record, host: Host, etc: EtcFiles, cgroup_parent: str) -> bytes:
+    """The runtime config of a container, as the JSON of its config.json."""
+    config, hc = record.config, record.host_config
+    document: Json = {
+        "ociVersion": OCI_VERSION,
+        "process": process(record, host),
+        "root": {"path": "rootfs", "readonly": hc.ReadonlyRootfs},
+        "hostname": config.Hostname,
+        "mounts": list(_mounts(record, etc)),
+        "linux": {
+            "namespaces": [{"type": kind} for kind in _namespaces(hc)],
+            "cgroupsPath": f"{cgroup_parent}/{record.id}",
+            "devices": [node for node, _ in _devices(hc)],
+            "resources": _resources(hc),
+            "sysctl": _sysctls(hc),
+            "maskedPaths": _masked(hc, host),
+            "readonlyPaths": hc.ReadonlyPaths or [],
+        },
+    }
+    if config.Domainname:
+        document["domainname"] = config.Domainname
+    return _encoder.encode(document)
+
+
+def process(record: Record, host: Host) -> Json:
+    """The OCI process of a container's own command."""
+    config, hc = record.config, record.host_config
+    result = _process(
+        args=[record.path, *record.args],
+        env=environment(config, config.Tty),
+        cwd=config.WorkingDir or "/",
+        terminal=config.Tty,
+        granted=granted(hc, host),
+        record=record,
+    )
+    result["user"] = _user(config.User, hc.GroupAdd)
+    if hc.OomScoreAdj or host.inherited_oom_score < 0:
+        result["oomScoreAdj"] = hc.OomScoreAdj
+    return result
+
+
+def exec_process(record: Record, config: ExecConfig, host: Host) -> Json:
+    """The OCI process of a further command in a container."""
+    result = _process(
+        args=strings(config.Cmd),
+        env=replace_or_append(environment(record.config, config.Tty), config.Env or ()),
+        cwd=config.WorkingDir or record.config.WorkingDir or "/",
+        terminal=config.Tty,
+        granted=tuple(_in_order(host.capabilities)) if config.Privileged else granted(record.host_config, host),
+        record=record,
+    )
+    result["user"] = _user(config.User or record.config.User, None if config.User else record.host_config.GroupAdd)
+    return result
+
+
+def granted(hc: HostConfig, host: Host) -> tuple[str, ...]:
+    """The capabilities of a container."""
+    return capabilities.effective(strings(hc.CapAdd), strings(hc.CapDrop), hc.Privileged, host.capabilities)
+
+
+def environment(config: ContainerConfig, terminal: bool) -> list[str]:
+    """PATH, HOSTNAME and TERM, replaced or followed by what image and user set."""
+    defaults = [f"PATH={DEFAULT_PATH}", f"HOSTNAME={config.Hostname}"]
+    if terminal:
+        defaults.append("TERM=xterm")
+    return replace_or_append(defaults, config.Env or ())
+
+
+def replace_or_append(variables: list[str], overrides: Iterable[str]) -> list[str]:
+    """The variables with the overrides in their places, new ones at the end; `NAME` alone removes it."""
+    table = {item.partition("=")[0]: item for item in variables}
+    for item in overrides:
+        name, equals, _ = item.partition("=")
+        if equals:
+            table[name] = item
+        else:
+            table.pop(name, None)
+    return list(table.values())
+
+
+def _process(
+    *, args: list[str], env: list[str], cwd: str, terminal: bool, granted: tuple[str, ...], record: Record
+) -> Json:
+    hc = record.host_config
+    sets = list(granted)
+    return {
+        "terminal": terminal,
+        "args": args,
+        "env": env,
+        "cwd": cwd,
+        "capabilities": {"bounding": sets, "effective": sets, "permitted": sets, "inheritable": [], "ambient": []},
+        "noNewPrivileges": parse_security_options(hc.SecurityOpt or ()).no_new_privileges,
+        "rlimits": [
+            {"type": f"RLIMIT_{limit.Name.upper()}", "soft": limit.Soft, "hard": limit.Hard}
+            for limit in hc.Ulimits or ()
+        ],
+    }
+
+
+def _user(user: str, groups: list[str] | None) -> Json:
+    result: Json = {"username": user}
+    if groups:
+        result["additionalGroups"] = groups
+    return result
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    wanted = set(names)
+    return [name for name in CAPABILITY_NAMES if name in wanted]
+
+
+def _namespaces(hc: HostConfig) -> Iterator[str]:
+    yield from ("mount", "uts", "pid", "ipc")
+    if hc.NetworkMode != "host":
+        yield "network"
+    if hc.CgroupnsMode == "private":
+        yield "cgroup"
+
+
+def _mounts(record: Record, etc: EtcFiles) -> Iterator[Json]:
+    """The default mounts, then the files of /etc, then what the user mounts, parents before children.
+
+    A mount of the user's takes the place of a default one at the same path.
+    """
+    hc = record.host_config
+    own = sorted([*_binds(record), *_tmpfs(hc)], key=lambda mount: mount["destination"].count("/"))
+    taken = {mount["destination"] for mount in own}
+    for mount in (*_default_mounts(hc), *_etc_mounts(etc, hc.ReadonlyRootfs)):
+        if mount["destination"] in taken:
+            continue
+        if hc.ReadonlyRootfs and mount["destination"] not in _KEPT_WRITABLE and "ro" not in mount["options"]:
+            mount["options"].append("ro")
+        yield mount
+    yield from own
+
+
+def _default_mounts(hc: HostConfig) -> Iterator[Json]:
+    readonly = () if hc.Privileged else ("ro",)
+    yield _mount("/proc", "proc", "proc", *_PROC)
+    yield _mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k")
+    yield _mount(
+        "/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"
+    )
+    yield _mount("/sys", "sysfs", "sysfs", *_PROC, *readonly)
+    yield _mount("/sys/fs/cgroup", "cgroup", "cgroup", *_PROC, *readonly)
+    yield _mount("/dev/mqueue", "mqueue", "mqueue", *_PROC)
+    if hc.IpcMode != "none":
+        yield _mount("/dev/shm", "tmpfs", "shm", *_PROC, "mode=1777", f"size={hc.ShmSize}")  # noqa: S108
+
+
+def _etc_mounts(etc: EtcFiles, readonly: bool) -> Iterator[Json]:
+    options = ("rbind", "rprivate", "ro") if readonly else ("rbind", "rprivate")
+    yield _mount("/etc/resolv.conf", "bind", etc.resolv_conf, *options)
+    yield _mount("/etc/hostname", "bind", etc.hostname, *options)
+    yield _mount("/etc/hosts", "bind", etc.hosts, *options)
+
+
+def _binds(record: Record) -> Iterator[Json]:
+    for item in record.mounts:
+        if item.Type == "bind":
+            readonly = () if item.RW else ("ro", "rro")
+            yield _mount(item.Destination, "bind", item.Source, "rbind", item.Propagation, *readonly)
+
+
+def _tmpfs(hc: HostConfig) -> Iterator[Json]:
+    for destination, options in (hc.Tmpfs if isinstance(hc.Tmpfs, dict) else {}).items():
+        given = [word for word in options.split(",") if word]
+        yield _mount(destination, "tmpfs", "tmpfs", "noexec", "nosuid", "nodev", "rprivate", *given)
+
+
+def _mount(destination: str, kind: str, source: str, *options: str) -> Json:
+    return {"destination": destination, "type": kind, "source": source, "options": list(options)}
+
+
+def _sysctls(hc: HostConfig) -> dict[str, str]:
+    own = hc.Sysctls if isinstance(hc.Sysctls, dict) else {}
+    return own if hc.NetworkMode == "host" else {**_PRIVATE_NETWORK_SYSCTLS, **own}
+
+
+def _masked(hc: HostConfig, host: Host) -> list[str]:
+    """The masked paths; those of the processors belong to the default list, whatever their number."""
+    if not hc.MaskedPaths:
+        return []
+    return [*hc.MaskedPaths, *host.thermal_paths]
+
+
+def _resources(hc: HostConfig) -> Json:
+    resources: Json = {
+        "devices": _device_rules(hc),
+        "memory": {
+            "limit": hc.Memory,
+            "swap": hc.MemorySwap,
+            "reservation": hc.MemoryReservation,
+            "disableOOMKiller": bool(hc.OomKillDisable),
+        },
+        "cpu": {
+            "shares": hc.CpuShares,
+            "quota": hc.CpuQuota,
+            "period": hc.CpuPeriod,
+            "cpus": hc.CpusetCpus,
+            "mems": hc.CpusetMems,
+        },
+        "pids": {"limit": hc.PidsLimit or 0},
+        "blockIO": {"weight": hc.BlkioWeight},
+    }
+    if hc.MemorySwappiness is not None:
+        resources["memory"]["swappiness"] = hc.MemorySwappiness
+    if hc.NanoCpus:
+        resources["cpu"]["period"] = CPU_PERIOD_US
+        resources["cpu"]["quota"] = hc.NanoCpus * CPU_PERIOD_US // 1_000_000_000
+    return resources
+
+
+def _device_rules(hc: HostConfig) -> list[Json]:
+    if hc.Privileged:
+        return [{"allow": True, "access": "rwm"}]
+    rules: list[Json] = [{"allow": False, "access": "rwm"}]
+    rules += [
+        {"allow": True, "type": node["type"], "major": node["major"], "minor": node["minor"], "access": access}
+        for node, access in _devices(hc)
+    ]
+    for rule in hc.DeviceCgroupRules or ():
+        kind, numbers, access = rule.split(" ")
+        major, minor = (-1 if part == "*" else int(part) for part in numbers.split(":"))
+        rules.append({"allow": True, "type": kind, "major": major, "minor": minor, "access": access})
+    return rules
+
+
+def _devices(hc: HostConfig) -> Iterator[tuple[Json, str]]:
+    """The device nodes of a container besides the default ones, each with the access that is allowed."""
+    if hc.Privileged:
+        for path in _device_files("/dev", top=True):
+            yield _device_node(path, path), "rwm"
+        return
+    for mapping in hc.Devices or ():
+        yield from _mapped_devices(mapping)
+
+
+def _mapped_devices(mapping: DeviceMapping) -> Iterator[tuple[Json, str]]:
+    """The device of a mapping, or every device of a folder. Raises InvalidArgument when there is none."""
+    problem = f'error gathering device information while adding custom device "{mapping.PathOnHost}": '
+    try:
+        source = os.path.realpath(mapping.PathOnHost, strict=True)
+        if os.path.isdir(source):
+            files = list(_device_files(source))
+            if not files:
+                raise InvalidArgument(f"{problem}no device files found")
+            for path in files:
+                inside = mapping.PathInContainer.rstrip("/") + path.removeprefix(source)
+                yield _device_node(path, inside), mapping.CgroupPermissions
+            return
+        if not _is_device(os.stat(source).st_mode):
+            raise InvalidArgument(f"{problem}not a device node")
+        yield _device_node(source, mapping.PathInContainer), mapping.CgroupPermissions
+    except OSError as error:
+        raise InvalidArgument(f"{problem}{(error.strerror or 'error').lower()}") from error
+
+
+def _device_files(folder: str, top: bool = False) -> Iterator[str]:
+    """The device nodes below a folder of /dev; links and the folders that each container has of its own are left."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name not in _SKIPPED_DEVICE_FOLDERS:
+                    yield from _device_files(entry.path)
+            elif (
+                not entry.is_symlink()
+                and not (top and entry.name == "console")
+                and _is_device(entry.stat(follow_symlinks=False).st_mode)
+            ):
+                yield entry.path
+
+
+def _is_device(mode: int) -> bool:
+    return stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
+
+
+def _device_node(path: str, inside: str) -> Json:
+    info = os.lstat(path)
+    return {
+        "path": inside,
+        "type": "b" if stat.S_ISBLK(info.st_mode) else "c",
+        "major": os.major(info.st_rdev),
+        "minor": os.minor(info.st_rdev),
+        "fileMode": stat.S_IMODE(info.st_mode),
+        "uid": info.st_uid,
+        "gid": info.st_gid,
+    }

@@ -1,0 +1,87 @@
+"""What is on disk before a container starts: its folders, the files of its /etc, its runtime config.
+
+Everything here blocks, and is called in a thread.
+"""
+
+import os
+from pathlib import Path
+
+from cais.engine import etcfiles, seccomp, spec
+from cais.engine.containers import make_folders
+from cais.engine.host import Host
+from cais.engine.models import HostConfig, Record
+from cais.engine.mounts import make_missing_sources
+from cais.engine.security import UNCONFINED, parse_security_options
+from cais.engine.settings import Settings
+from cais.engine.text import reason
+from cais.engine.validation import log_limits
+from cais.errors import Unavailable
+from cais.runtime.messages import LogTarget, RootFilesystem, StartRequest
+
+
+def exit_file(folder: Path) -> Path:
+    """Where a monitor records how the container with this folder ended."""
+    return folder / "exit.json"
+
+
+def log_file(folder: Path) -> Path:
+    """The current log file of the container with this folder."""
+    return folder / f"{folder.name}-json.log"
+
+
+def prepare(record: Record, host: Host, settings: Settings, folder: Path, lower: tuple[str, ...]) -> StartRequest:
+    """Writes what the runtime reads, and returns what it is asked.
+
+    `lower` are the read-only layers, topmost first. Raises InvalidArgument, Unavailable when the disk is full.
+    """
+    bundle = settings.bundles / record.id
+    hc = record.host_config
+    make_missing_sources(record.mounts)
+    try:
+        make_folders(folder)
+        bundle.mkdir(mode=0o700, parents=True, exist_ok=True)
+        etc = etcfiles.write(record, folder)
+        _write(bundle / "config.json", spec.build(record, host, etc, settings.cgroup_parent))
+    except OSError as error:
+        raise Unavailable(f"prepare container {record.id}: {reason(error)}") from error
+    rows, columns = (*hc.ConsoleSize, 0, 0)[:2]
+    return StartRequest(
+        id=record.id,
+        bundle=str(bundle),
+        rootfs=RootFilesystem(
+            lower=lower,
+            upper=str(folder / "rw" / "diff"),
+            work=str(folder / "rw" / "work"),
+            volatile=hc.AutoRemove,
+        ),
+        exit_file=str(exit_file(folder)),
+        log=_log_target(hc, folder),
+        seccomp=seccomp_program(hc, host, settings),
+        open_stdin=record.config.OpenStdin,
+        stdin_once=record.config.StdinOnce,
+        terminal_size=(rows, columns) if record.config.Tty and rows and columns else None,
+    )
+
+
+def seccomp_program(hc: HostConfig, host: Host, settings: Settings) -> str | None:
+    """The path of the compiled system call policy of a container; None when it is unconfined."""
+    profile = parse_security_options(hc.SecurityOpt or ()).seccomp
+    if hc.Privileged or profile == UNCONFINED:
+        return None
+    granted = spec.granted(hc, host)
+    if profile:
+        return str(seccomp.custom(profile.encode(), granted, settings.exec_root))
+    return str(seccomp.program(granted, settings.exec_root))
+
+
+def _log_target(hc: HostConfig, folder: Path) -> LogTarget | None:
+    if hc.log_config.Type == "none":
+        return None
+    max_bytes, max_files = log_limits(hc.log_config.Config)
+    return LogTarget(str(log_file(folder)), max_bytes, max_files)
+
+
+def _write(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(data)

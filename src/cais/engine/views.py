@@ -1,0 +1,192 @@
+"""Containers, execs and networks of containers as the API shows them when they are inspected."""
+
+from typing import Any
+
+from cais.engine import etcfiles, starting
+from cais.engine.container import Container
+from cais.engine.containers import Containers
+from cais.engine.execs import Exec
+from cais.engine.images import Images
+from cais.engine.listing import mount_points, network_name, status_text
+from cais.engine.models import EndpointSettings, strings, timestamp
+from cais.engine.settings import Settings
+from cais.engine.usage import Sizes
+from cais.errors import CaisError
+
+Json = dict[str, Any]
+
+STORAGE_DRIVER = "overlay2"
+
+
+def inspect(
+    container: Container, containers: Containers, images: Images, settings: Settings, sizes: Sizes | None = None
+) -> Json:
+    """ContainerInspectResponse. The end of the container's process is known as soon as it can be."""
+    if container.monitor is not None:
+        container.monitor.poll()
+    record = container.record
+    folder = containers.folder(record.id)
+    etc = etcfiles.locations(folder)
+    answer: Json = {
+        "Id": record.id,
+        "Created": timestamp(record.created_ns),
+        "Path": record.path,
+        "Args": record.args,
+        "State": state(container),
+        "Image": record.image_id,
+        "ResolvConfPath": etc.resolv_conf,
+        "HostnamePath": etc.hostname,
+        "HostsPath": etc.hosts,
+        "LogPath": "" if record.host_config.log_config.Type == "none" else str(starting.log_file(folder)),
+        "Name": f"/{record.name}",
+        "RestartCount": record.restart_count,
+        "Driver": STORAGE_DRIVER,
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": [item.id for item in container.execs.values() if item.running] or None,
+        "HostConfig": record.host_config,
+        "GraphDriver": _graph_driver(container, containers, images, settings),
+        "Mounts": mount_points(record.mounts),
+        "Config": record.config,
+        "NetworkSettings": network_settings(container),
+    }
+    if sizes is not None:
+        answer["SizeRw"] = sizes.own
+        answer["SizeRootFs"] = sizes.total
+    return answer
+
+
+def state(container: Container) -> Json:
+    """ContainerState."""
+    current = container.record.state
+    return {
+        "Status": container.status,
+        "Running": current.running,
+        "Paused": False,
+        "Restarting": False,
+        "OOMKilled": current.oom_killed,
+        "Dead": False,
+        "Pid": current.pid,
+        "ExitCode": current.exit_code,
+        "Error": current.error,
+        "StartedAt": timestamp(current.started_at_ns),
+        "FinishedAt": timestamp(current.finished_at_ns),
+    }
+
+
+def network_settings(container: Container) -> Json:
+    """NetworkSettings: no addresses, and the one network that the container was given."""
+    name = network_name(container)
+    return {
+        "Bridge": "",
+        "SandboxID": "",
+        "SandboxKey": "",
+        "HairpinMode": False,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "Ports": {},
+        "SecondaryIPAddresses": None,
+        "SecondaryIPv6Addresses": None,
+        "EndpointID": "",
+        "Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "IPAddress": "",
+        "IPPrefixLen": 0,
+        "IPv6Gateway": "",
+        "MacAddress": "",
+        "Networks": {name: EndpointSettings()},
+    }
+
+
+def summary(container: Container, images: Images, sizes: Sizes | None = None) -> Json:
+    """ContainerSummary, as `ps` shows it."""
+    if container.monitor is not None:
+        container.monitor.poll()
+    record = container.record
+    exposed = record.config.ExposedPorts
+    answer: Json = {
+        "Id": record.id,
+        "Names": [f"/{record.name}"],
+        "Image": _image_name(container, images),
+        "ImageID": record.image_id,
+        "Command": " ".join([record.path, *(_quoted(argument) for argument in record.args)]),
+        "Created": record.created_ns // 1_000_000_000,
+        "Ports": [_port(port) for port in exposed if "-" not in port] if isinstance(exposed, dict) else [],
+        "Labels": record.config.labels,
+        "State": container.status,
+        "Status": status_text(container),
+        "HostConfig": {"NetworkMode": record.host_config.NetworkMode},
+        "NetworkSettings": {"Networks": {network_name(container): EndpointSettings()}},
+        "Mounts": mount_points(record.mounts),
+    }
+    if sizes is not None:
+        answer["SizeRw"] = sizes.own
+        answer["SizeRootFs"] = sizes.total
+    return answer
+
+
+def inspect_exec(item: Exec) -> Json:
+    """ExecInspectResponse."""
+    config = item.config
+    entrypoint, *arguments = strings(config.Cmd) or [""]
+    return {
+        "ID": item.id,
+        "Running": item.running,
+        "ExitCode": item.exit_code,
+        "ProcessConfig": {
+            "tty": config.Tty,
+            "entrypoint": entrypoint,
+            "arguments": arguments,
+            "privileged": config.Privileged,
+            **({"user": config.User} if config.User else {}),
+        },
+        "OpenStdin": config.AttachStdin,
+        "OpenStderr": config.AttachStderr,
+        "OpenStdout": config.AttachStdout,
+        "CanRemove": item.exit_code is not None,
+        "ContainerID": item.container.id,
+        "DetachKeys": config.DetachKeys,
+        "Pid": item.pid,
+    }
+
+
+def _graph_driver(container: Container, containers: Containers, images: Images, settings: Settings) -> Json:
+    """Where the layers are. The merged view exists only inside the container."""
+    writable = containers.folder(container.id) / "rw"
+    try:
+        layers = images.lower_dirs(images.get(container.record.image_id))
+    except CaisError:
+        layers = []
+    return {
+        "Name": STORAGE_DRIVER,
+        "Data": {
+            "ID": container.id,
+            "LowerDir": ":".join([*layers, str(settings.init_layer)]),
+            "MergedDir": str(settings.bundles / container.id / "rootfs"),
+            "UpperDir": str(writable / "diff"),
+            "WorkDir": str(writable / "work"),
+        },
+    }
+
+
+def _image_name(container: Container, images: Images) -> str:
+    """The name that the container was made with; the image's id once the name means another image, or none."""
+    record = container.record
+    try:
+        same = images.resolve(record.config.Image).id == record.image_id
+    except CaisError:
+        same = False
+    return record.config.Image if same else record.image_id
+
+
+def _port(port: str) -> Json:
+    number, _, protocol = port.partition("/")
+    return {"PrivatePort": int(number), "Type": protocol or "tcp"}
+
+
+def _quoted(argument: str) -> str:
+    """An argument as Docker shows it: in quotes when it has blanks."""
+    return f"'{argument}'" if " " in argument else argument
