@@ -11,7 +11,7 @@ import pytest
 from cais.runtime.errors import Reason, StartFailed
 from cais.runtime.messages import Exited, Oom
 from tests.harness import host
-from tests.harness.runtime import ALL_CAPABILITIES, Client, Lab, bind, environment, mount, process, shell
+from tests.harness.runtime import ALL_CAPABILITIES, Client, Lab, bind, environment, eventually, mount, process, shell
 
 
 def status(text: str) -> dict[str, str]:
@@ -179,6 +179,7 @@ async def test_user_groups_and_home_are_those_of_the_image(lab: Lab) -> None:
 async def test_the_environment_is_what_was_asked_for(lab: Lab) -> None:
     env = ["PATH=/bin", "A=1", "A=2", "EMPTY=", "BARE", "=x", "EQUALS=a=b", "HOME=/h", "BYTES=\udcff"]
     container = await lab.start(process(["sleep", "100"], env=env))
+    await eventually(lambda: host.command_line(container.monitor.pid) == "sleep 100")
     assert environment(container.monitor.pid) == {
         b"PATH": b"/bin", b"A": b"2", b"EMPTY": b"", b"BARE": b"", b"EQUALS": b"a=b", b"HOME": b"/h",
         b"BYTES": b"\xff",

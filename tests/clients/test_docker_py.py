@@ -1,0 +1,186 @@
+"""docker-py, the Python SDK: what programs of others do with the engine."""
+
+import hashlib
+import io
+import json
+import platform
+import threading
+import time
+from collections.abc import Iterator
+
+import docker
+import docker.errors
+import pytest
+
+from tests.harness.engine import Engine
+from tests.harness.images import RootFilesystem, busybox_root
+
+
+@pytest.fixture
+def client(engine: Engine) -> Iterator[docker.DockerClient]:
+    sdk = engine.sdk()
+    yield sdk
+    sdk.close()
+
+
+def test_ping_and_version(client: docker.DockerClient) -> None:
+    assert client.ping() is True
+    assert client.version()["Os"] == "linux"
+
+
+def test_run_returns_the_output(client: docker.DockerClient) -> None:
+    assert client.containers.run("busybox", "echo hello", remove=True) == b"hello\n"
+
+
+def test_run_raises_with_the_status_and_the_errors_of_a_failing_container(client: docker.DockerClient) -> None:
+    with pytest.raises(docker.errors.ContainerError) as caught:
+        client.containers.run("busybox", ["sh", "-c", "echo bad >&2; exit 5"], remove=True)
+    assert caught.value.exit_status == 5
+    assert b"bad" in caught.value.stderr
+
+
+def test_an_image_that_is_not_here_is_told_apart(client: docker.DockerClient) -> None:
+    with pytest.raises(docker.errors.ImageNotFound):
+        client.images.get("no-such-image")
+    with pytest.raises(docker.errors.NotFound):
+        client.containers.get("no-such-container")
+
+
+def test_the_life_of_a_container(client: docker.DockerClient) -> None:
+    container = client.containers.create("busybox", "sleep 100", name="lived", labels={"a": "b"})
+    assert container.status == "created"
+    container.start()
+    container.reload()
+    assert container.status == "running"
+    assert [found.id for found in client.containers.list(filters={"label": "a=b"})] == [container.id]
+    assert container.top()["Titles"][0] == "UID"
+    container.stop(timeout=0)
+    assert container.wait()["StatusCode"] == 137
+    container.reload()
+    assert container.status == "exited"
+    container.remove()
+    with pytest.raises(docker.errors.NotFound):
+        client.containers.get("lived")
+
+
+def test_exec_run_gives_the_streams_apart(client: docker.DockerClient) -> None:
+    container = client.containers.run("busybox", "sleep 100", detach=True)
+    done = container.exec_run(["sh", "-c", "echo out; echo err >&2; exit 3"], demux=True)
+    assert (done.exit_code, done.output) == (3, (b"out\n", b"err\n"))
+    assert container.exec_run("pwd", workdir="/tmp", user="1").output == b"/tmp\n"
+
+
+def test_logs_stream_while_the_container_runs(client: docker.DockerClient) -> None:
+    command = ["sh", "-c", "for i in 1 2 3; do echo $i; sleep 0.1; done"]
+    container = client.containers.run("busybox", command, detach=True)
+    assert b"".join(container.logs(stream=True, follow=True)) == b"1\n2\n3\n"
+    assert container.logs(tail=1) == b"3\n"
+
+
+def test_an_attached_socket_carries_input_and_output(engine: Engine) -> None:
+    api = engine.api()
+    try:
+        created = api.create_container("busybox", "cat", stdin_open=True, tty=True)
+        connection = api.attach_socket(created, params={"stdin": 1, "stdout": 1, "stream": 1})
+        api.start(created)
+        connection._sock.sendall(b"typed\n")  # the SDK hands out the socket so
+        received = b""
+        while received.count(b"typed") < 2:  # the terminal's echo, and cat's answer
+            received += connection._sock.recv(4096)
+        connection._sock.close()
+        connection.close()
+    finally:
+        api.close()
+
+
+def test_events_tell_of_a_container_s_life(engine: Engine) -> None:
+    api = engine.api()
+    began = int(time.time()) - 1
+    try:
+        seen: list[str] = []
+        stream = api.events(since=began, decode=True, filters={"container": "watched"})
+
+        def listen() -> None:
+            for event in stream:
+                seen.append(event["Action"])
+                if event["Action"] == "destroy":
+                    return
+
+        listener = threading.Thread(target=listen)
+        listener.start()
+        engine.docker_output("run", "--rm", "--name", "watched", "busybox", "true")
+        listener.join(20)
+        assert not listener.is_alive()
+        wanted = ["create", "start", "die", "destroy"]
+        assert [action for action in seen if action in wanted] == wanted
+        stream.close()
+    finally:
+        api.close()
+
+
+def test_images_are_imported_tagged_listed_and_removed(engine: Engine, client: docker.DockerClient) -> None:
+    root = busybox_root()
+    root.file("etc/made-here", b"yes\n")
+    engine.import_root("made:one", root, "CMD cat /etc/made-here")
+    image = client.images.get("made:one")
+    assert client.containers.run("made:one", remove=True) == b"yes\n"
+    assert image.tag("example.org/made", "two")
+    assert "example.org/made:two" in client.images.get("made:one").tags
+    assert image.id in [found.id for found in client.images.list()]
+    client.images.remove("made:one")
+    client.images.remove("example.org/made:two")
+    with pytest.raises(docker.errors.ImageNotFound):
+        client.images.get(image.id)
+
+
+def test_an_image_in_use_is_not_removed(engine: Engine, client: docker.DockerClient) -> None:
+    root = busybox_root()
+    root.file("etc/other", b"in use\n")
+    engine.import_root("used:latest", root)
+    container = client.containers.create("used", "true")
+    with pytest.raises(docker.errors.APIError) as caught:
+        client.images.remove("used")
+    assert caught.value.status_code == 409
+    container.remove()
+    client.images.remove("used")
+
+
+def test_an_archive_of_docker_save_s_kind_is_loaded(engine: Engine, client: docker.DockerClient) -> None:
+    archive = io.BytesIO(docker_archive("loaded:here"))
+    (image,) = client.images.load(archive)
+    assert image.tags == ["loaded:here"]
+    assert client.containers.run("loaded:here", "cat /etc/loaded", remove=True) == b"from an archive\n"
+    client.images.remove("loaded:here")
+
+
+def test_a_corrupt_archive_is_refused_and_leaves_nothing(client: docker.DockerClient) -> None:
+    before = {image.id for image in client.images.list()}
+    whole = docker_archive("cut:here")
+    for bad in (b"no archive at all" * 100, whole[: len(whole) // 2]):
+        with pytest.raises(docker.errors.DockerException):
+            client.images.load(io.BytesIO(bad))
+    assert {image.id for image in client.images.list()} == before
+
+
+def docker_archive(reference: str) -> bytes:
+    """An image as `docker save` writes it: manifest.json, a config and one layer."""
+    root = busybox_root()
+    root.file("etc/loaded", b"from an archive\n")
+    layer = root.finish()
+    diff_id = f"sha256:{hashlib.sha256(layer).hexdigest()}"
+    config = {
+        "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()],
+        "os": "linux",
+        "config": {"Env": ["PATH=/bin"], "Cmd": ["sh"]},
+        "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+        "history": [{"created_by": "a test"}],
+    }
+    encoded = json.dumps(config).encode()
+    name = f"{hashlib.sha256(encoded).hexdigest()}.json"
+    manifest = [{"Config": name, "RepoTags": [reference], "Layers": ["layer/layer.tar"]}]
+    archive = RootFilesystem()
+    archive.file(name, encoded)
+    archive.folder("layer")
+    archive.file("layer/layer.tar", layer)
+    archive.file("manifest.json", json.dumps(manifest).encode())
+    return archive.finish()

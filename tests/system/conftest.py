@@ -1,0 +1,38 @@
+"""The system tests: by feature, as root, on the real kernel. Every one of them is under the check for leavings."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.engine import Daemon
+from tests.harness.inside import HOST_MARK
+from tests.harness.runtime import Lab, make_image, new_lab
+
+
+@pytest.fixture(scope="session", autouse=True)
+def host_is_left_clean(clean_host: None) -> None:
+    """Applies the check to every test of this folder, whether it starts a daemon or not."""
+
+
+@pytest.fixture
+def marker(caisd: Daemon) -> Path:
+    """A file of the host, with HOST_MARK in it, that no container may see."""
+    path = caisd.root / "host-marker"
+    path.write_text(HOST_MARK)
+    return path
+
+
+@pytest.fixture(scope="session")
+def busybox_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the busybox tree, for containers that are started without an engine."""
+    folder = tmp_path_factory.mktemp("image") / "root"
+    make_image(folder)
+    return folder
+
+
+@pytest.fixture
+async def lab(busybox_tree: Path) -> AsyncIterator[Lab]:
+    """A runtime of the test's own, which must leave nothing."""
+    async with new_lab(busybox_tree) as opened:
+        yield opened

@@ -1,0 +1,42 @@
+"""Operating systems and architectures."""
+
+import pytest
+
+from cais.distribution.oci import Platform
+from cais.distribution.platforms import host_platform, matches, parse_platform, platform_text
+from cais.errors import InvalidArgument
+
+
+@pytest.mark.parametrize(
+    ("text", "platform"),
+    [
+        ("linux/amd64", Platform("amd64", "linux")),
+        ("linux/arm64/v8", Platform("arm64", "linux", "v8")),
+        ("Linux/x86_64", Platform("amd64", "linux")),
+        ("arm64", Platform("arm64", "linux")),
+        ("linux", Platform(host_platform().architecture, "linux")),
+        ("windows/amd64", Platform("amd64", "windows")),
+    ],
+)
+def test_platforms_are_parsed(text: str, platform: Platform) -> None:
+    assert parse_platform(text) == platform
+
+
+def test_nothing_is_no_wish() -> None:
+    assert parse_platform("") is None
+    assert matches(None, "linux", "s390x")
+
+
+@pytest.mark.parametrize("text", ["a/b/c/d", "linux/", "/", "linux/a b", "linux//v8"])
+def test_what_is_no_platform_is_refused(text: str) -> None:
+    with pytest.raises(InvalidArgument):
+        parse_platform(text)
+
+
+def test_a_platform_is_matched_by_system_and_architecture() -> None:
+    wanted = Platform("arm64", "linux", "v8")
+    assert matches(wanted, "linux", "arm64")
+    assert matches(wanted, "", "arm64")
+    assert not matches(wanted, "linux", "amd64")
+    assert not matches(wanted, "windows", "arm64")
+    assert platform_text(wanted) == "linux/arm64/v8"
