@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cais.linux.namespaces import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID
 from cais.runtime import spec
 from cais.runtime.errors import Reason, StartFailed
-from cais.runtime.messages import Outline
+from cais.runtime.messages import Outline, RootFilesystem, StartRequest
 from cais.runtime.spec import Device, Mount, Rlimit
 
 
@@ -196,10 +196,14 @@ def test_whatever_the_config_says_it_is_read_or_refused(raw: Any) -> None:
 
 
 def test_the_outline_is_what_the_monitor_needs() -> None:
+    root = RootFilesystem(("/lower",), "/upper", "/work")
+    request = StartRequest("x", "/bundle", root, "/exit.json", open_stdin=True)
     raw = config(
         process=process(terminal=True), linux={"cgroupsPath": "/cais/x", "namespaces": [{"type": "pid", "path": "/p"}]}
     )
-    assert Outline.of_config(raw) == Outline(True, "/cais/x", "/p")
+    outline = Outline.of(request, raw)
+    assert outline == Outline("x", "/bundle", "/exit.json", None, True, False, True, "/cais/x", "/p")
+    assert Outline.from_json(outline.to_json()) == outline
     raw["linux"]["namespaces"] = [{"type": "mount"}, {"type": "pid"}]
-    assert Outline.of_config(raw) == Outline(True, "/cais/x", "")
-    assert Outline.of_config(config()) == Outline(False, "", None)
+    assert Outline.of(request, raw).pid_namespace == ""
+    assert Outline.of(request, config()).pid_namespace is None

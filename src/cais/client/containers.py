@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cais.client.engine import filters_text
 from cais.client.http import quote
+from cais.errors import InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from cais.client.engine import Engine, Pending
     from cais.client.http import Response
     from cais.client.model import (
+        Change,
         ContainerConfig,
         ContainerDetail,
         ContainerSummary,
@@ -19,8 +21,17 @@ if TYPE_CHECKING:
         ExecConfig,
         ExecDetail,
         Processes,
+        UpdateConfig,
+        Updated,
         WaitResult,
     )
+
+
+def _path(container: str, verb: str = "") -> str:
+    """Where the API has a container, or what can be done with it. Raises InvalidArgument for an empty name."""
+    if not container.strip():
+        raise InvalidArgument("invalid container name or ID: value is empty")
+    return f"/containers/{quote(container)}{verb}"
 
 
 def create(engine: Engine, config: ContainerConfig, name: str = "", platform: str = "") -> Created:
@@ -30,7 +41,7 @@ def create(engine: Engine, config: ContainerConfig, name: str = "", platform: st
 
 
 def start(engine: Engine, container: str) -> None:
-    engine.call("POST", f"/containers/{quote(container)}/start").read()
+    engine.call("POST", _path(container, "/start")).read()
 
 
 def attach(engine: Engine, container: str, *, stdin: bool, stdout: bool, stderr: bool, detach_keys: str) -> Pending:
@@ -39,12 +50,12 @@ def attach(engine: Engine, container: str, *, stdin: bool, stdout: bool, stderr:
     query.update((name, "1") for name, wanted in (("stdin", stdin), ("stdout", stdout), ("stderr", stderr)) if wanted)
     if detach_keys:
         query["detachKeys"] = detach_keys
-    return engine.separately("POST", f"/containers/{quote(container)}/attach", query, upgrade=True)
+    return engine.separately("POST", _path(container, "/attach"), query, upgrade=True)
 
 
 def wait(engine: Engine, container: str, condition: str = "not-running") -> Pending:
     """Ask for the exit status. The engine answers at once that it listens, and with the status when there is one."""
-    return engine.separately("POST", f"/containers/{quote(container)}/wait", {"condition": condition})
+    return engine.separately("POST", _path(container, "/wait"), {"condition": condition})
 
 
 def read_wait(answer: Response) -> WaitResult:
@@ -55,24 +66,70 @@ def read_wait(answer: Response) -> WaitResult:
     return result
 
 
-def stop(engine: Engine, container: str, timeout_seconds: int | None, signal: str) -> None:
+def begin_stop(engine: Engine, container: str, timeout_seconds: int | None, signal: str) -> Pending:
+    return engine.separately("POST", _path(container, "/stop"), _ending(timeout_seconds, signal))
+
+
+def begin_restart(engine: Engine, container: str, timeout_seconds: int | None, signal: str) -> Pending:
+    return engine.separately("POST", _path(container, "/restart"), _ending(timeout_seconds, signal))
+
+
+def _ending(timeout_seconds: int | None, signal: str) -> dict[str, str]:
     query = {"t": str(timeout_seconds)} if timeout_seconds is not None else {}
     if signal:
         query["signal"] = signal
-    engine.call("POST", f"/containers/{quote(container)}/stop", query).read()
+    return query
 
 
 def kill(engine: Engine, container: str, signal: str = "") -> None:
-    engine.call("POST", f"/containers/{quote(container)}/kill", {"signal": signal} if signal else None).read()
+    engine.call("POST", _path(container, "/kill"), {"signal": signal} if signal else None).read()
 
 
-def remove(engine: Engine, container: str, *, force: bool, volumes: bool, link: bool) -> None:
+def begin_kill(engine: Engine, container: str, signal: str) -> Pending:
+    return engine.separately("POST", _path(container, "/kill"), {"signal": signal} if signal else None)
+
+
+def begin_pause(engine: Engine, container: str) -> Pending:
+    return engine.separately("POST", _path(container, "/pause"))
+
+
+def begin_unpause(engine: Engine, container: str) -> Pending:
+    return engine.separately("POST", _path(container, "/unpause"))
+
+
+def begin_remove(engine: Engine, container: str, *, force: bool, volumes: bool, link: bool) -> Pending:
     query = {name: "1" for name, wanted in (("force", force), ("v", volumes), ("link", link)) if wanted}
-    engine.call("DELETE", f"/containers/{quote(container)}", query).read()
+    return engine.separately("DELETE", _path(container), query)
+
+
+def rename(engine: Engine, container: str, name: str) -> None:
+    engine.call("POST", _path(container, "/rename"), {"name": name}).read()
+
+
+def update(engine: Engine, container: str, changes: UpdateConfig) -> list[str]:
+    """Change limits and the restart policy; the engine's warnings."""
+    answer: Updated = engine.fetch("POST", _path(container, "/update"), None, changes)
+    return answer.get("Warnings") or []
+
+
+def changes(engine: Engine, container: str) -> list[Change]:
+    """What differs between the container's files and its image's."""
+    found: list[Change] | None = engine.fetch("GET", _path(container, "/changes"))
+    return found or []
+
+
+def export(engine: Engine, container: str) -> Response:
+    """The container's files; the body is a tar archive."""
+    return engine.call("GET", _path(container, "/export"))
+
+
+def begin_stats(engine: Engine, container: str, *, stream: bool) -> Pending:
+    """Ask for the use of resources: one reading, or, as a stream, one a second."""
+    return engine.separately("GET", _path(container, "/stats"), {"stream": "1" if stream else "0"})
 
 
 def resize(engine: Engine, container: str, rows: int, columns: int) -> None:
-    engine.call("POST", f"/containers/{quote(container)}/resize", {"h": str(rows), "w": str(columns)}).read()
+    engine.call("POST", _path(container, "/resize"), {"h": str(rows), "w": str(columns)}).read()
 
 
 def summaries(
@@ -92,23 +149,23 @@ def summaries(
 
 
 def detail(engine: Engine, container: str) -> ContainerDetail:
-    found: ContainerDetail = engine.fetch("GET", f"/containers/{quote(container)}/json")
+    found: ContainerDetail = engine.fetch("GET", _path(container, "/json"))
     return found
 
 
 def processes(engine: Engine, container: str, ps_arguments: str) -> Processes:
     query = {"ps_args": ps_arguments} if ps_arguments else None
-    found: Processes = engine.fetch("GET", f"/containers/{quote(container)}/top", query)
+    found: Processes = engine.fetch("GET", _path(container, "/top"), query)
     return found
 
 
 def logs(engine: Engine, container: str, query: Mapping[str, str]) -> Response:
-    return engine.call("GET", f"/containers/{quote(container)}/logs", query)
+    return engine.call("GET", _path(container, "/logs"), query)
 
 
 def exec_create(engine: Engine, container: str, config: ExecConfig) -> str:
     """The id of a command that can be started in a running container."""
-    created: Created = engine.fetch("POST", f"/containers/{quote(container)}/exec", None, config)
+    created: Created = engine.fetch("POST", _path(container, "/exec"), None, config)
     return created["Id"]
 
 

@@ -27,11 +27,12 @@ _UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
 class Pending:
     """A request that was sent on a connection of its own, whose answer is still to be read."""
 
-    __slots__ = ("_again", "_connection", "_engine")
+    __slots__ = ("_again", "_connection", "_engine", "_version")
 
     def __init__(self, engine: Engine, again: Callable[[], Connection]) -> None:
         self._engine = engine
         self._again = again
+        self._version = engine.version
         self._connection = again()
 
     @property
@@ -41,7 +42,7 @@ class Pending:
     def response(self) -> Response:
         """The head of the answer, waited for. Raises EngineError when the engine refused."""
         answer = self._connection.receive()
-        if self._engine.learns_version_from(answer):
+        if self._engine.learns_version_from(answer, self._version):
             self._connection.close()
             self._connection = self._again()
             answer = self._connection.receive()
@@ -87,9 +88,9 @@ class Engine:
         other.version = self.version
         return other
 
-    def learns_version_from(self, answer: Response) -> bool:
-        """Whether the engine answered that our version is too new for it; its version is used from then on."""
-        if answer.status != 400 or self.version != API_VERSION:
+    def learns_version_from(self, answer: Response, asked_in: str) -> bool:
+        """Whether the engine answered that the version `asked_in` is too new; its own is used from then on."""
+        if answer.status != 400 or asked_in != API_VERSION:
             return False
         message = _message(answer.read())
         if _TOO_NEW not in message:
@@ -112,7 +113,7 @@ class Engine:
         if content is not None:
             sent["Content-Type"] = "application/json"
         while True:
-            known = self._connection
+            known, version = self._connection, self.version
             connection = self._idle()
             connection.send(method, self._location(path, query), sent, body)
             try:
@@ -122,7 +123,7 @@ class Engine:
                 if connection is known and method == "GET":
                     continue
                 raise
-            if not self.learns_version_from(answer):
+            if not self.learns_version_from(answer, version):
                 return _checked(answer)
 
     def fetch(self, method: str, path: str, query: Mapping[str, str] | None = None, content: object = None) -> Any:

@@ -48,6 +48,80 @@ class WaitResult(TypedDict, total=False):
     Error: WaitError | None
 
 
+UpdateConfig = dict[str, Any]
+"""The limits (of HostConfig) and the RestartPolicy that a container is to have from now on."""
+
+
+class Updated(TypedDict, total=False):
+    Warnings: list[str] | None
+
+
+class Change(TypedDict):
+    """A path that was modified (0), added (1) or deleted (2)."""
+
+    Path: str
+    Kind: int
+
+
+class Pruned(TypedDict, total=False):
+    """What was removed, of whichever kind, and the space that this gave back."""
+
+    ContainersDeleted: list[str] | None
+    NetworksDeleted: list[str] | None
+    VolumesDeleted: list[str] | None
+    ImagesDeleted: list["ImageRemoval"] | None
+    CachesDeleted: list[str] | None
+    SpaceReclaimed: int
+
+
+class CpuUsage(TypedDict, total=False):
+    total_usage: int
+    percpu_usage: list[int] | None
+
+
+class CpuStats(TypedDict, total=False):
+    cpu_usage: CpuUsage
+    system_cpu_usage: int
+    online_cpus: int
+
+
+class MemoryStats(TypedDict, total=False):
+    usage: int
+    limit: int
+    stats: dict[str, int] | None
+
+
+class BlockEntry(TypedDict, total=False):
+    op: str
+    value: int
+
+
+class BlockStats(TypedDict, total=False):
+    io_service_bytes_recursive: list[BlockEntry] | None
+
+
+class InterfaceStats(TypedDict, total=False):
+    rx_bytes: int
+    tx_bytes: int
+
+
+class PidsStats(TypedDict, total=False):
+    current: int
+
+
+class Stats(TypedDict, total=False):
+    """One reading of what a container uses. `precpu_stats` is that of the reading before."""
+
+    id: str
+    name: str
+    cpu_stats: CpuStats
+    precpu_stats: CpuStats
+    memory_stats: MemoryStats
+    blkio_stats: BlockStats
+    networks: dict[str, InterfaceStats] | None
+    pids_stats: PidsStats
+
+
 class ExecConfig(TypedDict, total=False):
     AttachStdin: bool
     AttachStdout: bool
@@ -125,11 +199,21 @@ class ContainerDetailHostConfig(TypedDict, total=False):
     AutoRemove: bool
 
 
+class PortBinding(TypedDict, total=False):
+    HostIp: str
+    HostPort: str
+
+
+class ContainerDetailNetwork(TypedDict, total=False):
+    Ports: dict[str, list[PortBinding] | None] | None
+
+
 class ContainerDetail(TypedDict):
     Id: str
     State: ContainerState
     Config: ContainerDetailConfig
     HostConfig: ContainerDetailHostConfig
+    NetworkSettings: ContainerDetailNetwork
 
 
 class ImageSummary(TypedDict, total=False):
@@ -145,6 +229,43 @@ class ImageSummary(TypedDict, total=False):
 class ImageRemoval(TypedDict, total=False):
     Untagged: str
     Deleted: str
+
+
+class VolumeUsage(TypedDict, total=False):
+    """-1: not known."""
+
+    Size: int
+    RefCount: int
+
+
+class VolumeDetail(TypedDict, total=False):
+    Name: str
+    Driver: str
+    Mountpoint: str
+    Scope: str
+    Labels: dict[str, str] | None
+    UsageData: VolumeUsage | None
+
+
+class BuildCacheRecord(TypedDict, total=False):
+    ID: str
+    Parents: list[str] | None
+    Type: str
+    Description: str
+    InUse: bool
+    Shared: bool
+    Size: int
+    CreatedAt: str
+    LastUsedAt: str | None
+    UsageCount: int
+
+
+class DiskUsage(TypedDict, total=False):
+    LayersSize: int
+    Images: list[ImageSummary] | None
+    Containers: list[ContainerSummary] | None
+    Volumes: list[VolumeDetail] | None
+    BuildCache: list[BuildCacheRecord] | None
 
 
 class ProgressDetail(TypedDict, total=False):

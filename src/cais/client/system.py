@@ -10,12 +10,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from cais.client.engine import Engine
-    from cais.client.model import Event, Info, Version
+    from cais.client.model import DiskUsage, Event, Info, Pruned, Version
 
 
 def version(engine: Engine) -> Version:
     found: Version = engine.fetch("GET", "/version")
     return found
+
+
+def disk_usage(engine: Engine) -> DiskUsage:
+    found: DiskUsage = engine.fetch("GET", "/system/df")
+    return found
+
+
+def prune(engine: Engine, kind: str, filters: Mapping[str, Iterable[str]], **options: str) -> Pruned:
+    """Remove what is not used of a kind: containers, networks, volumes, images, build."""
+    query = dict(options)
+    if filters:
+        query["filters"] = filters_text(filters)
+    found: Pruned | None = engine.fetch("POST", f"/{kind}/prune", query)
+    return found or {}
 
 
 def info(engine: Engine) -> Info:

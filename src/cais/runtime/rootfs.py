@@ -122,10 +122,14 @@ class Root:
             mount.mount_setattr(fd, attr_set=attributes.attr_set, attr_clr=clear, recursive=attributes.recursive)
         _set_propagation(fd, attributes)
         is_folder = stat.S_ISDIR(os.fstat(fd).st_mode)
-        target = (fs.make_directories if is_folder else fs.make_file)(self.fd, step.target)
+        not_alike = StartFailed(Reason.INVALID, f"mount {step.target}: not a directory: {_NOT_ALIKE}")
+        try:
+            target = (fs.make_directories if is_folder else fs.make_file)(self.fd, step.target)
+        except NotADirectoryError:
+            raise not_alike from None
         try:
             if is_folder != stat.S_ISDIR(os.fstat(target).st_mode):
-                raise StartFailed(Reason.INVALID, f"mount {step.target}: not a directory: {_NOT_ALIKE}")
+                raise not_alike
             if step.target == "/proc" and fs.filesystem_type(fd) != fs.PROC_SUPER_MAGIC:
                 raise StartFailed(Reason.INVALID, '"/proc" cannot be mounted because it is not of type proc')
             if step.target != "/proc" and not step.target.startswith("/proc/") and _is_procfs(target):
