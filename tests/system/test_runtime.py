@@ -50,7 +50,7 @@ async def _until_logged(container: Any, text: str) -> None:
 async def test_the_first_process_has_pid_1_and_the_host_knows_it_by_another(lab: Lab) -> None:
     container = await lab.start(shell("echo $$; exec sleep 100"))
     await _until_logged(container, "1\n")
-    assert host.command_line(container.monitor.pid) == "sleep 100"
+    await eventually(lambda: host.command_line(container.monitor.pid) == "sleep 100")
     assert container.monitor_pid != os.getpid()
 
 

@@ -300,6 +300,7 @@ async def test_it_sees_the_mounts_of_its_container(lab: Lab, tmp_path: Path) -> 
 
 async def test_thousands_of_them_leak_nothing(container: Container) -> None:
     await container.run(["true"])
+    await container.monitor.pids()
     before = host.open_files(container.monitor_pid)
     memory = _memory(container.monitor_pid)
     for number in range(400):

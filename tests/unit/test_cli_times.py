@@ -30,17 +30,17 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_dates_and_seconds_become_seconds(text: str, expected: str) -> None:
-    assert timestamp("since", text) == expected
+    assert timestamp(text, "since") == expected
 
 
 def test_a_duration_is_that_long_ago() -> None:
-    assert abs(int(timestamp("since", "1h30m")) - (time.time() - 5400)) <= 2
-    assert abs(int(timestamp("since", "-1h")) - (time.time() + 3600)) <= 2
+    assert abs(int(timestamp("1h30m", "since")) - (time.time() - 5400)) <= 2
+    assert abs(int(timestamp("-1h", "since")) - (time.time() + 3600)) <= 2
 
 
 def test_anything_else_is_refused() -> None:
     with pytest.raises(CommandError) as caught:
-        timestamp("until", "foo")
+        timestamp("foo", "until")
     assert caught.value.message == 'invalid value for "until": failed to parse value as time or duration: "foo"'
 
 

@@ -1,4 +1,6 @@
+import asyncio
 import os
+import time
 from pathlib import Path
 
 from cais.engine.trash import Trash
@@ -54,3 +56,27 @@ async def test_what_a_container_nested_deep_is_deleted_too(tmp_path: Path) -> No
     await trash.emptied()
     assert list((tmp_path / "tmp").iterdir()) == []
     await trash.close()
+
+
+async def test_a_folder_that_somebody_still_writes_to_is_deleted_in_the_end(tmp_path: Path) -> None:
+    trash = Trash(tmp_path / "tmp")
+    trash.open()
+    folder = _folder(tmp_path / "c1")
+    writing = asyncio.create_task(asyncio.to_thread(_write_for_a_while, folder))
+    await asyncio.sleep(0.01)
+    trash.delete_later(folder)
+    await trash.emptied()
+    await writing
+    assert not folder.exists()
+    await trash.close()
+
+
+def _write_for_a_while(folder: Path) -> None:
+    end = time.monotonic() + 0.3
+    number = 0
+    while time.monotonic() < end:
+        number += 1
+        try:
+            (folder / f"f{number}").touch()
+        except FileNotFoundError:
+            return

@@ -129,7 +129,7 @@ def _host_config(given: Parsed) -> dict[str, Any]:
     if "annotation" in given.given:
         host["Annotations"] = given.pairs("annotation")
     host |= {
-        "RestartPolicy": _restart_policy(given.text("restart")),
+        "RestartPolicy": restart_policy(given.text("restart")),
         "LogConfig": _log_config(given),
         "Dns": given.texts("dns"),
         "DnsOptions": given.texts("dns-option"),
@@ -182,7 +182,7 @@ def _check_modes(given: Parsed) -> None:
         raise ValueError(f"invalid value: {swappiness}. Valid memory swappiness range is 0-100")
 
 
-def _restart_policy(text: str) -> dict[str, object]:
+def restart_policy(text: str) -> dict[str, object]:
     name, colon, count = text.partition(":")
     if colon and not name:
         raise ValueError("invalid restart policy format: no policy provided before colon")

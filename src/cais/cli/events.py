@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cais.cli.command import Command, Invocation
+from cais.cli.command import Command, CommandError, Invocation
 from cais.cli.flags import EVENT_FORMAT, Flag, filter_flag
-from cais.cli.formats import wants_json
+from cais.cli.formats import BAD_TEMPLATE, parsed_template
 from cais.cli.output import out
 from cais.cli.times import local_rfc3339, timestamp
 from cais.client import system
@@ -12,6 +12,8 @@ from cais.client.codec import dumps_readable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cais.client.model import Event
 
 _NANOSECONDS = 10**9
@@ -19,11 +21,32 @@ _NANOSECONDS = 10**9
 
 def _events(call: Invocation) -> int:
     given = call.flags
-    as_json = wants_json(given.text("format"))
-    since, until = (timestamp(name, given.text(name)) for name in ("since", "until"))
+    show = _shower(given.text("format"))
+    since, until = (timestamp(given.text(name)) for name in ("since", "until"))
     for event in system.events(call.engine, since, until, given.filters()):
-        out(dumps_readable(event) if as_json else _text(event))
+        out(show(event))
     return 0
+
+
+def _shower(template: str) -> Callable[[Event], str]:
+    """What makes a line of an event. Raises CommandError for a template that is not well formed."""
+    if not template:
+        return _text
+    if template == "json":
+        return dumps_readable
+    from cais.cli.gotemplate import TemplateError, declarations  # noqa: PLC0415 -- only for templates
+    from cais.cli.gotemplate.typed import typed  # noqa: PLC0415
+
+    words = "Error parsing format"
+    parsed = parsed_template(template, words=words)
+
+    def show(event: Event) -> str:
+        try:
+            return parsed.apply(typed(event, declarations.EVENT))
+        except TemplateError as error:
+            raise CommandError(f"{words}: {error}", BAD_TEMPLATE) from None
+
+    return show
 
 
 def _text(event: Event) -> str:

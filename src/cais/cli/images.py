@@ -4,85 +4,35 @@ from __future__ import annotations
 
 from cais.cli.command import Command, CommandError, Invocation
 from cais.cli.flags import TABLE_FORMAT, filter_flag, switch
-from cais.cli.formats import json_line, table, wants_json
+from cais.cli.image_rows import COLUMNS, RAW_WITH_DIGEST, fields, names
 from cais.cli.output import err, out
 from cais.cli.reference import Reference
-from cais.cli.units import age, go_quote, human_size, local_time, short_id
+from cais.cli.units import go_quote
 from cais.client import images
 from cais.client.errors import EngineError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from cais.client.model import ImageSummary
-
-NONE = "<none>"
-
-
 def _images(call: Invocation) -> int:
     given = call.flags
-    as_json = wants_json(given.text("format"))
+    template = given.text("format") or call.settings.text("imagesFormat")
     filters = given.filters()
     if call.arguments:
         filters.setdefault("reference", []).append(call.arguments[0])
     found = images.summaries(call.engine, everything=given.on("all"), filters=filters)
-    whole, digests = given.on("no-trunc"), given.on("digests")
-    rows = [_fields(image, *row, whole=whole) for image in found for row in _rows(image, digests=digests or as_json)]
-    if given.on("quiet") and not as_json:
+    alone = given.on("digests")
+    digests = alone or "{{.Digest}}" in template
+    whole = given.on("no-trunc")
+    rows = [
+        fields(image, name, whole=whole) for image in found for name in names(image, digests=digests, alone=alone)
+    ]
+    if given.on("quiet") and template in {"", "table"}:
         for row in rows:
             out(str(row["ID"]))
-    elif as_json:
-        for row in rows:
-            out(json_line(row))
-    else:
-        names = ["Repository", "Tag", "ID", "CreatedSince", "Size"]
-        header = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"]
-        if digests:
-            names.insert(2, "Digest")
-            header.insert(2, "DIGEST")
-        out(table([header, *([str(row[name]) for name in names] for row in rows)]))
+        return 0
+    if template == "raw":
+        template = "image_id: {{.ID}}\n" if given.on("quiet") else RAW_WITH_DIGEST if alone else template
+    shown = ("Repository", "Tag", "Digest", "ID", "CreatedSince", "Size") if alone else ()
+    out(COLUMNS.render(template, rows, shown), end="")
     return 0
-
-
-def _rows(image: ImageSummary, *, digests: bool) -> Iterator[tuple[str, str, str]]:
-    """Repository, tag and digest of each line that shows an image."""
-    tags = [name for name in image.get("RepoTags") or [] if name != "<none>:<none>"]
-    hashes: dict[str, list[str]] = {}
-    for name in image.get("RepoDigests") or []:
-        repository, _, digest = name.partition("@")
-        if repository != NONE:
-            hashes.setdefault(repository, []).append(digest)
-    if not tags and not hashes:
-        yield NONE, NONE, NONE
-    tagged = set()
-    for name in tags:
-        repository, _, tag = name.rpartition(":")
-        tagged.add(repository)
-        for digest in (hashes.get(repository) if digests else None) or [NONE]:
-            yield repository, tag, digest
-    for repository, found in hashes.items():
-        if repository not in tagged:
-            yield from ((repository, NONE, digest) for digest in (found if digests else [NONE]))
-
-
-def _fields(image: ImageSummary, repository: str, tag: str, digest: str, *, whole: bool) -> dict[str, object]:
-    """What is shown of an image, under the names that templates use."""
-    size, shared, containers = image.get("Size", 0), image.get("SharedSize", -1), image.get("Containers", -1)
-    created = image.get("Created", 0)
-    return {
-        "Containers": "N/A" if containers == -1 else str(containers),
-        "CreatedAt": local_time(created),
-        "CreatedSince": age(created),
-        "Digest": digest,
-        "ID": image["Id"] if whole else short_id(image["Id"]),
-        "Repository": repository,
-        "SharedSize": "N/A" if shared == -1 else human_size(shared, 4),
-        "Size": human_size(size),
-        "Tag": tag,
-        "UniqueSize": "N/A" if shared == -1 or size == -1 else human_size(size - shared, 4),
-        "VirtualSize": human_size(size, 4),
-    }
 
 
 def _rmi(call: Invocation) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cais
 from cais.cli.command import Command, CommandError, Invocation
 from cais.cli.flags import FORMAT
-from cais.cli.formats import wants_json
+from cais.cli.formats import parsed_template
 from cais.cli.output import err, out
 from cais.cli.units import human_binary_size
 from cais.cli.version import client_fields
@@ -22,26 +22,61 @@ if TYPE_CHECKING:
 
 
 def _info(call: Invocation) -> int:
-    as_json = wants_json(call.flags.text("format"))
+    template = call.flags.text("format")
+    context = call.choice.context
+    if template not in {"", "json"}:
+        return _info_as(template, call)
     server: Info | None = None
     failure = ""
     try:
         server = system.info(call.engine)
     except (EngineError, CannotConnect, ConnectionLost) as error:
         failure = str(error)
-    if as_json:
-        client = {"Debug": call.debug, **client_fields(call.engine.version), "Plugins": [], "Warnings": None}
+    if template:
         errors = {"ServerErrors": [failure]} if failure else {}
-        out(dumps_readable({**(server or {}), **errors, "ClientInfo": client}))
+        out(dumps_readable({**(server or {}), **errors, "ClientInfo": _client(call, call.engine.version)}))
         if failure:
             err(failure)
         return 0
-    out(f"Client:\n Version:    {cais.__version__}\n Context:    default\n Debug Mode: {_truth(call.debug)}\n\nServer:")
+    out(f"Client:\n Version:    {cais.__version__}\n Context:    {context}\n Debug Mode: {_truth(call.debug)}\n\nServer:")
     if server is None:
         raise CommandError(failure)
     out("\n".join(_lines(server, debug=call.debug)) + "\n")
     for warning in server.get("Warnings") or []:
         err(warning)
+    return 0
+
+
+def _client(call: Invocation, api_version: str) -> dict[str, object]:
+    fields = client_fields(api_version, call.choice.context)
+    return {"Debug": call.debug, **fields, "Plugins": [], "Warnings": None}
+
+
+def _info_as(template: str, call: Invocation) -> int:
+    """Show it as a template says. The engine is asked for what is its own, and for that alone."""
+    from cais.cli.gotemplate import TemplateError  # noqa: PLC0415 -- only for templates
+    from cais.cli.gotemplate.declarations import INFO as TYPE  # noqa: PLC0415
+    from cais.cli.gotemplate.typed import typed  # noqa: PLC0415
+    from cais.cli.gotemplate.values import held  # noqa: PLC0415
+
+    parsed = parsed_template(template)
+    try:
+        out(parsed.apply(held({"ClientInfo": _client(call, "")}), strict=True))
+        return 0
+    except TemplateError:
+        pass
+    value: dict[str, object] = {}
+    try:
+        value = dict(system.info(call.engine))
+    except (EngineError, CannotConnect, ConnectionLost) as error:
+        value["ServerErrors"] = [str(error)]
+        err(str(error))
+    value["ClientInfo"] = _client(call, call.engine.version)
+    try:
+        out(parsed.apply(typed(value, TYPE)))
+    except TemplateError as error:
+        out(error.written)
+        raise CommandError(str(error)) from None
     return 0
 
 

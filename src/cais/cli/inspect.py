@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from cais.cli.command import Command, CommandError, Invocation
 from cais.cli.flags import FORMAT, Flag, switch
-from cais.cli.formats import wants_json
+from cais.cli.formats import parsed_template
 from cais.cli.output import err, out
 from cais.client.errors import EngineError
 from cais.client.pretty import compact_json, indented_json
 from cais.client.system import raw_object
+from cais.errors import InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,36 +19,62 @@ _KINDS = ("config", "container", "image", "network", "node", "plugin", "secret",
 _SEARCHED = ("container", "image", "network", "volume", "plugin")
 
 
-def _inspect_each(call: Invocation, look_up: Callable[[str], bytes]) -> int:
-    """Print a JSON array of what was found, and then what was not."""
-    one_line = wants_json(call.flags.text("format"))
-    found, failed = [], []
+def _inspect_each(call: Invocation, look_up: Callable[[str], tuple[str, bytes]]) -> int:
+    """Print what was found, and then what was not. `look_up` gives the kind and the JSON of an object."""
+    template = call.flags.text("format")
+    apply = _applied(template) if template not in {"", "json"} else None
+    found: list[bytes] = []
+    shown: list[str] = []
+    failed: list[str] = []
     for name in call.arguments:
         try:
-            found.append(look_up(name))
-        except (EngineError, CommandError) as error:
+            kind, data = look_up(name)
+            if apply is None:
+                found.append(data)
+            else:
+                shown.append(f"{apply(kind, data)}\n")
+        except (EngineError, InvalidArgument, CommandError) as error:
             failed.append(str(error))
-    data = b"[" + b",".join(found) + b"]"
-    out(compact_json(data) if one_line else indented_json(data))
+    if apply is None:
+        whole = b"[" + b",".join(found) + b"]"
+        out(compact_json(whole) if template else indented_json(whole))
+    else:
+        out("".join(shown) or "\n", end="")
     for message in failed:
         err(message)
     return 1 if failed else 0
 
 
+def _applied(template: str) -> Callable[[str, bytes], str]:
+    """What makes a text of an object's kind and JSON. Raises CommandError for a template that is not well formed."""
+    from cais.cli.gotemplate import TemplateError  # noqa: PLC0415 -- only for templates
+    from cais.cli.gotemplate.typed import inspected  # noqa: PLC0415
+
+    parsed = parsed_template(template)
+
+    def apply(kind: str, data: bytes) -> str:
+        try:
+            return inspected(parsed, kind, data)
+        except TemplateError as error:
+            raise CommandError(f"template parsing error: {error}") from None
+
+    return apply
+
+
 def _inspect(call: Invocation) -> int:
     kind, size = call.flags.text("type"), call.flags.on("size")
-    if kind:
-        if kind not in _KINDS:
-            known = ", ".join(f'"{name}"' for name in _KINDS)
-            raise CommandError(f'unknown type: "{kind}": must be one of {known}')
-        return _inspect_each(call, lambda name: raw_object(call.engine, kind, name, size=size))
+    if "type" in call.flags.given and kind not in _KINDS:
+        known = ", ".join(f'"{name}"' for name in _KINDS)
+        wrong = f'unknown type: "{kind}"' if kind else "type is empty"
+        raise CommandError(f"{wrong}: must be one of {known}")
+    kinds = (kind,) if kind else _SEARCHED
 
-    def look_up(name: str) -> bytes:
-        for kind in _SEARCHED:
+    def look_up(name: str) -> tuple[str, bytes]:
+        for searched in kinds:
             try:
-                return raw_object(call.engine, kind, name, size=size)
+                return searched, raw_object(call.engine, searched, name, size=size)
             except EngineError as error:
-                if error.status not in {404, 501}:
+                if kind or error.status not in {404, 501}:
                     raise
         raise CommandError(f"Error: No such object: {name}")
 
@@ -56,11 +83,11 @@ def _inspect(call: Invocation) -> int:
 
 def _inspect_container(call: Invocation) -> int:
     size = call.flags.on("size")
-    return _inspect_each(call, lambda name: raw_object(call.engine, "container", name, size=size))
+    return _inspect_each(call, lambda name: ("container", raw_object(call.engine, "container", name, size=size)))
 
 
 def _inspect_image(call: Invocation) -> int:
-    return _inspect_each(call, lambda name: raw_object(call.engine, "image", name))
+    return _inspect_each(call, lambda name: ("image", raw_object(call.engine, "image", name)))
 
 
 INSPECT = Command(

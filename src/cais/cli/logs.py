@@ -13,7 +13,7 @@ def _logs(call: Invocation) -> int:
     given = call.flags
     query = {"stdout": "1", "stderr": "1", "tail": given.text("tail")}
     query |= {name: "1" for name in ("follow", "timestamps", "details") if given.on(name)}
-    query |= {name: moment for name in ("since", "until") if (moment := timestamp(name, given.text(name)))}
+    query |= {name: moment for name in ("since", "until") if (moment := timestamp(given.text(name), name))}
     answer = containers.logs(call.engine, call.arguments[0], query)
     kind = answer.headers.get("content-type", "")
     if kind.endswith("raw-stream"):

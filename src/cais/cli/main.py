@@ -28,14 +28,21 @@ if TYPE_CHECKING:
 
     from cais.cli.command import Command
     from cais.cli.commands import Entry
-    from cais.client.engine import Engine
+    from cais.cli.connect import Choice
 
 USAGE_STATUS = 125
 _SIGINT, _SIGPIPE = 2, 13
 
 GLOBAL_FLAGS = (
+    flags.Flag("config", "Location of client config files", default_text='(default "~/.docker")'),
+    flags.Flag(
+        "context",
+        "Name of the context to use to connect to the daemon (overrides CAIS_HOST and DOCKER_HOST env vars and default "
+        'context set with "cais context use")',
+        "c",
+    ),
     flags.switch("debug", "Enable debug mode", "D"),
-    flags.Flag("host", "Daemon socket to connect to", "H", "list"),
+    flags.text_list("host", "Daemon socket to connect to", "H"),
     flags.switch("version", "Print version information and quit", "v"),
 )
 
@@ -142,18 +149,25 @@ def _command(path: str, entry: Entry, arguments: list[str], top: flags.Parsed) -
     for warning in parsed.warnings:
         err(warning)
 
-    def connect() -> Engine:
-        from cais.cli.connect import engine_at  # noqa: PLC0415 -- not every command needs an engine
-
-        return engine_at(top.text("host"))
-
-    invocation = Invocation(path, parsed, connect, debug=top.on("debug"))
+    invocation = Invocation(path, parsed, lambda: _choice(top), debug=top.on("debug"))
     if not command.prefixes_errors:
         return command.run(invocation)
     try:
         return command.run(invocation)
     except CaisError as error:
         raise invocation.failed(str(error)) from error
+
+
+def _choice(top: flags.Parsed) -> Choice:
+    from cais.cli.connect import Choice  # noqa: PLC0415 -- not every command needs an engine
+    from cais.cli.settings import Settings  # noqa: PLC0415
+
+    hosts = top.texts("host")
+    if len(hosts) > 1:
+        raise CommandError(f"Failed to initialize: unable to resolve {PROGRAM} endpoint: Specify only one -H")
+    if hosts and top.text("context"):
+        raise CommandError("conflicting options: cannot specify both --host and --context")
+    return Choice(hosts[0] if hosts else "", top.text("context"), Settings(top.text("config")))
 
 
 def _group(name: str, arguments: list[str]) -> int:

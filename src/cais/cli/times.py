@@ -11,8 +11,8 @@ from cais.cli.values import parse_duration
 _NANOSECONDS = 10**9
 
 
-def timestamp(flag: str, text: str) -> str:
-    """`text` as the Engine API takes it: seconds since 1970, "" for none. Raises CommandError."""
+def timestamp(text: str, flag: str = "") -> str:
+    """`text` as the Engine API takes it: seconds since 1970, "" for none. Raises CommandError, which names the flag."""
     if not text:
         return ""
     try:
@@ -25,8 +25,8 @@ def timestamp(flag: str, text: str) -> str:
     try:
         return _from_date(text)
     except ValueError:
-        reason = f"failed to parse value as time or duration: {go_quote(text)}"
-        raise CommandError(f'invalid value for "{flag}": {reason}') from None
+        where = f'invalid value for "{flag}": ' if flag else ""
+        raise CommandError(f"{where}failed to parse value as time or duration: {go_quote(text)}") from None
 
 
 def _from_date(text: str) -> str:

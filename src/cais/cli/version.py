@@ -6,9 +6,9 @@ import os
 import sys
 
 import cais
-from cais.cli.command import Command, Invocation
+from cais.cli.command import Command, CommandError, Invocation
 from cais.cli.flags import FORMAT
-from cais.cli.formats import wants_json
+from cais.cli.formats import parsed_template
 from cais.cli.output import out
 from cais.client import system
 from cais.client.codec import dumps_readable
@@ -17,6 +17,7 @@ from cais.client.errors import CannotConnect, ConnectionLost, EngineError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from cais.cli.gotemplate import Template
     from cais.client.model import Version, VersionComponent
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -31,22 +32,27 @@ _TITLES = {
 _ENGINE_ORDER = ("ApiVersion", "GoVersion", "PythonVersion", "GitCommit", "BuildTime", "Arch", "Experimental")
 
 
-def client_fields(api_version: str) -> dict[str, object]:
-    """What this program says of itself."""
+def client_fields(api_version: str, context: str) -> dict[str, object]:
+    """What this program says of itself. `api_version`: that of the conversation, "" when there was none."""
     machine = os.uname().machine
+    spoken = {"ApiVersion": api_version} if api_version else {}
     return {
         "Version": cais.__version__,
-        "ApiVersion": api_version,
+        **spoken,
         "DefaultAPIVersion": API_VERSION,
+        "GitCommit": "",
+        "GoVersion": "",
         "PythonVersion": ".".join(map(str, sys.version_info[:3])),
         "Os": "linux",
         "Arch": _ARCHITECTURES.get(machine, machine),
-        "Context": "default",
+        "BuildTime": "",
+        "Context": context,
     }
 
 
 def _version(call: Invocation) -> int:
-    as_json = wants_json(call.flags.text("format"))
+    template = call.flags.text("format")
+    parsed = parsed_template(template, name="version") if template not in {"", "json"} else None
     engine = call.engine
     server: Version | None = None
     failure: Exception | None = None
@@ -54,9 +60,11 @@ def _version(call: Invocation) -> int:
         server = system.version(engine)
     except (EngineError, CannotConnect, ConnectionLost) as error:
         failure = error
-    fields = client_fields(engine.version)
-    if as_json:
+    fields = client_fields(engine.version, call.choice.context)
+    if template == "json":
         out(dumps_readable({"Client": fields, "Server": server}))
+    elif parsed is not None:
+        out(_applied(parsed, {"Client": fields, "Server": server}))
     else:
         out(_client_text(fields))
         if server is not None:
@@ -64,6 +72,18 @@ def _version(call: Invocation) -> int:
     if failure is not None:
         raise failure
     return 0
+
+
+def _applied(template: Template, value: object) -> str:
+    from cais.cli.gotemplate import TemplateError  # noqa: PLC0415 -- only for templates
+    from cais.cli.gotemplate.declarations import VERSION as TYPE  # noqa: PLC0415
+    from cais.cli.gotemplate.typed import typed  # noqa: PLC0415
+
+    try:
+        return template.apply(typed(value, TYPE))
+    except TemplateError as error:
+        out(error.written)
+        raise CommandError(str(error)) from None
 
 
 def _line(indent: str, title: str, value: object) -> str:

@@ -52,10 +52,14 @@ class Pending:
 class Engine:
     """An engine at an endpoint. One request at a time, except for those made `separately`."""
 
-    def __init__(self, endpoint: Endpoint, start: Callable[[], None] | None = None) -> None:
-        """`start` is called when nobody listens at the endpoint; it returns when somebody does, or raises."""
+    def __init__(self, endpoint: Endpoint, start: Callable[[], None] | None = None, *, version: str = "") -> None:
+        """`start` is called when nobody listens at the endpoint; it returns when somebody does, or raises.
+
+        `version` of the API is spoken and no other; "" is the newest that both sides know.
+        """
         self.endpoint = endpoint
-        self.version = API_VERSION
+        self.version = version or API_VERSION
+        self._is_negotiable = not version
         self._start = start
         self._connection: Connection | None = None
 
@@ -84,13 +88,13 @@ class Engine:
 
     def aside(self) -> Engine:
         """The same engine over connections of its own; it is not started when it does not run."""
-        other = Engine(self.endpoint)
+        other = Engine(self.endpoint, version="" if self._is_negotiable else self.version)
         other.version = self.version
         return other
 
     def learns_version_from(self, answer: Response, asked_in: str) -> bool:
         """Whether the engine answered that the version `asked_in` is too new; its own is used from then on."""
-        if answer.status != 400 or asked_in != API_VERSION:
+        if answer.status != 400 or asked_in != API_VERSION or not self._is_negotiable:
             return False
         message = _message(answer.read())
         if _TOO_NEW not in message:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from cais.client.engine import filters_text, json_lines
 from cais.client.http import quote
+from cais.errors import InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from cais.client.engine import Engine
+    from cais.client.engine import Engine, Pending
     from cais.client.model import DiskUsage, Event, Info, Pruned, Version
 
 
@@ -45,8 +46,15 @@ def events(engine: Engine, since: str, until: str, filters: Mapping[str, Iterabl
     return json_lines(engine.call("GET", "/events", query))
 
 
+def begin_events(engine: Engine, filters: Mapping[str, Iterable[str]]) -> Pending:
+    """Ask for what happens from now on."""
+    return engine.separately("GET", "/events", {"filters": filters_text(filters)})
+
+
 def raw_object(engine: Engine, kind: str, name: str, *, size: bool = False) -> bytes:
-    """The JSON that describes an object of the named kind, as the engine wrote it."""
+    """The JSON that describes an object of the named kind, as the engine wrote it. Raises InvalidArgument."""
+    if kind == "container" and not name.strip():
+        raise InvalidArgument("invalid container name or ID: value is empty")
     path = {
         "container": f"/containers/{quote(name)}/json",
         "image": f"/images/{quote(name)}/json",

@@ -16,6 +16,8 @@ from cais.storage.trees import remove_tree
 
 _log = logging.getLogger("cais.engine.trash")
 _PREFIX: Final = "removed-"
+_ATTEMPTS: Final = 20
+_PAUSE_SECONDS: Final = 0.1
 
 
 class Trash:
@@ -24,6 +26,7 @@ class Trash:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._waiting: deque[Path] = deque()
+        self._failures: dict[Path, int] = {}
         self._wake = asyncio.Event()
         self._empty = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
@@ -76,12 +79,26 @@ class Trash:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
-                await asyncio.to_thread(_delete, self._waiting[0])
+                path = self._waiting[0]
+                error = await asyncio.to_thread(_delete, path)
                 self._waiting.popleft()
+                if error is not None:
+                    await self._again(path, error)
+            self._failures.clear()
             self._empty.set()
 
+    async def _again(self, path: Path, error: OSError) -> None:
+        """Somebody may just be writing there: it is tried a few times more, after the others."""
+        failures = self._failures.get(path, 0) + 1
+        self._failures[path] = failures
+        if failures == _ATTEMPTS:
+            _log.error("cannot delete %s: %s", path, error)
+            return
+        self._waiting.append(path)
+        await asyncio.sleep(_PAUSE_SECONDS)
 
-def _delete(path: Path) -> None:
+
+def _delete(path: Path) -> OSError | None:
     """Deletes what may have been filled by a container: however deep, and never through a link."""
     try:
         if path.is_dir() and not path.is_symlink():
@@ -89,4 +106,5 @@ def _delete(path: Path) -> None:
         else:
             path.unlink(missing_ok=True)
     except OSError as error:
-        _log.error("cannot delete %s: %s", path, error)
+        return error
+    return None

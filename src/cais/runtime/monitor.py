@@ -39,6 +39,7 @@ from cais.runtime.poller import Poller
 from cais.runtime.streams import Streams
 
 SOCKET_NAME = "monitor.sock"
+COMMAND_LINE = credentials.command_line_place()  # it holds paths of the host, which are nothing for a container
 _EVENTS = {Exited: "exited", ExecExited: "exec-exited", Detached: "detached", Oom: "oom"}
 _HELD_BACK_SECONDS = 0.5
 _LAST_WORDS_SECONDS = 30.0  # how long clients may take for what is left when the container has ended
@@ -452,6 +453,7 @@ def main(hierarchy: Hierarchy, connection: socket.socket) -> NoReturn:
             message, descriptors = channel.receive()
         outline = Outline.from_json(message["outline"])
         name = f"of {outline.id}"
+        credentials.set_command_line(COMMAND_LINE, f"cais-monitor {outline.id}")
         options = [StreamOptions.from_json(item) for item in message["attachments"]]
         control, listener = (socket.socket(fileno=fd) for fd in descriptors[:2])
         attachments = list(zip(descriptors[2:], options, strict=True))

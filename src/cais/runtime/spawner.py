@@ -25,6 +25,7 @@ def main(connection_fd: int) -> NoReturn:
     """Serve caisd on the connected socket `connection_fd` until it closes its end."""
     os.setsid()
     credentials.set_name("cais-spawner")
+    credentials.set_command_line(monitor.COMMAND_LINE, "cais-spawner")
     credentials.set_dumpable(False)
     reset_signals()
     _ignore_children()
