@@ -335,6 +335,17 @@ class Monitor:
         answer = await self._call(message, [attachment.fd] if attachment else [])
         return int(answer["pid"])
 
+    def prepare_exec(self, request: ExecRequest) -> None:
+        """Say that `exec` will be called with this request, but for the terminal's size, so that it takes less time.
+
+        What comes of it is `exec`'s to tell. Where `exec` does not follow, `forget_exec` should.
+        """
+        self._post({"type": "prepare", "request": request.to_json()})
+
+    def forget_exec(self, exec_id: str) -> None:
+        """Take back what `prepare_exec` said."""
+        self._post({"type": "forget", "exec_id": exec_id})
+
     async def pids(self) -> list[int]:
         """The pids on the host of all the container's processes. Raises: StartFailed."""
         return list((await self._call({"type": "pids"}))["pids"])
@@ -371,6 +382,12 @@ class Monitor:
         self._greeting = asyncio.get_running_loop().create_future()
         self._link = _Link(Channel(connection), self._on_message, self._on_closed)
         return self._greeting
+
+    def _post(self, message: Message) -> None:
+        """Send what has no reply; a monitor that is gone needs it no more."""
+        if self._link:
+            with contextlib.suppress(ChannelClosed):
+                self._link.send(message, ())
 
     async def _call(self, message: Message, descriptors: Sequence[int] = ()) -> Message:
         gone = StartFailed(Reason.INVALID, f"container {self.id} is not running")

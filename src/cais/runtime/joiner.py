@@ -76,6 +76,9 @@ def _run(joining: Joining, channel: Channel) -> NoReturn:
     user = users.resolve(root_fd, wanted.user, wanted.additional_groups)
     process.own_streams(stdio, user.uid)
     close_from(3, keep=channel.fileno())
+    message, _ = channel.receive()  # "go": a client has asked for the start
+    if wanted.terminal and message["terminal_size"]:
+        tty.set_size(0, *message["terminal_size"])
     path, env = process.prepare(wanted, user, seccomp_program)
     joining.shared.keep_from_children()
     close_from(3)
@@ -107,8 +110,6 @@ def _open_terminal(root_fd: int, joining: Joining, channel: Channel) -> tuple[in
         os.close(devpts_fd)
     channel.send({"type": "terminal"}, [master_fd])
     os.close(master_fd)
-    if joining.request.terminal_size:
-        tty.set_size(slave_fd, *joining.request.terminal_size)
     return slave_fd, slave_fd, slave_fd
 
 
