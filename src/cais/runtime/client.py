@@ -43,6 +43,7 @@ _EVENTS: dict[str, type[Exited | ExecExited | Detached | Oom]] = {
     "detached": Detached,
     "oom": Oom,
 }
+_ATTEMPTS = 5  # at a start while the spawner is killed again and again
 _HELLO_SECONDS = 5.0
 _GRACE_SECONDS = 0.2  # between the end of a process's connections and its own
 _END_SECONDS = 5.0
@@ -83,8 +84,13 @@ class Runtime:
         """
         with contextlib.suppress(FileNotFoundError):
             os.unlink(request.exit_file)
-        for _ in range(2):
-            spawner = await self._living_spawner()
+        for attempt in range(_ATTEMPTS):
+            try:
+                spawner = await self._living_spawner()
+            except StartFailed:  # it may have been killed before it was ready
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                continue
             monitor = Monitor(request.id, request.bundle, request.exit_file, on_event)
             try:
                 await monitor.start(spawner, request, attachments)

@@ -36,7 +36,7 @@ _NOT_ALIKE = (
 )
 _DEFAULT_DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
 _DEV_LINKS = (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"),
-              ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx"), ("core", "/proc/kcore"))  # fmt: skip
+              ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx"))  # fmt: skip
 _TYPES = {"c": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO, "u": stat.S_IFCHR}
 
 
@@ -176,6 +176,8 @@ class Root:
             except FileExistsError:
                 pass
         for device in devices:
+            if device.path == "/dev/ptmx":
+                continue  # among all of the host's devices, as --privileged asks for them; it is the link made above
             folder, _, name = device.path.rpartition("/")
             parent = fs.make_directories(self.fd, folder or "/")
             number = os.makedev(device.major, device.minor)
