@@ -350,6 +350,7 @@ class Monitor:
             return
         if fd is not None:
             self._poller.add(fd, select.EPOLLIN, lambda _: self._on_oom(fd))
+            self._count_oom_kills()  # those before the kernel was asked to tell
 
     def _stop_watching_oom(self) -> None:
         if self._oom_fd is not None:
