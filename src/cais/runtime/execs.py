@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from cais.linux import namespaces
+from cais.linux import namespaces, tty
 from cais.linux.shared import SharedNumbers
 from cais.runtime import joiner
 from cais.runtime.cgroups.interface import Cgroup
@@ -29,6 +29,7 @@ _NAMESPACES = (
 )  # fmt: skip
 _END_SECONDS = 10.0  # how long a killed process may take to end
 _KILLED = 128 + signal.SIGKILL
+_MOST_AHEAD = 8  # joiners that wait for a start
 
 Pipes = tuple[int, int, int]
 # Called with the pid of the process, or with why there is none
@@ -58,10 +59,11 @@ class Task:
 class _Starting:
     """A process whose joiner is at work. client: the descriptor of its client, which belongs to this until it runs.
 
-    done: None until somebody has asked for the start.
+    done: None until somebody has asked for the start. ahead: it was prepared before that.
     """
 
     request: ExecRequest
+    main_pidfd: int
     streams: Streams
     channel: Channel
     shared: SharedNumbers
@@ -71,6 +73,7 @@ class _Starting:
     client: int | None = None
     options: StreamOptions | None = None
     done: Done | None = None
+    ahead: bool = False
     terminal_fd: int = -1
     failure: StartFailed | None = None
 
@@ -130,15 +133,19 @@ class Execs:
         Raises: OSError, and then the client is still the caller's.
         """
         starting = self._find_prepared(request.id)
-        if starting is None or not _tell_go(starting.channel, request):
-            starting = self.prepare(request, main_pidfd)
-            _tell_go(starting.channel, request)
+        if starting is not None:
+            starting.request = request  # with the terminal's size, which only the start knows
+            _size_terminal(starting)
+        if starting is None or not _tell_go(starting.channel):
+            starting = self._fork_joiner(request, main_pidfd)
+            _tell_go(starting.channel)
         starting.client, starting.options, starting.done = client, options, done
 
     def forget(self, exec_id: str) -> None:
         """End the joiner of a process that was prepared and is not going to be started."""
         starting = self._find_prepared(exec_id)
         if starting is not None:
+            starting.failure = StartFailed(Reason.INVALID, f"exec {exec_id} is not wanted any more")
             _signal(starting.joiner_fd, signal.SIGKILL)
 
     def forget_prepared(self) -> None:
@@ -146,8 +153,13 @@ class Execs:
         for starting in list(self._starting.values()):
             self.forget(starting.request.id)
 
-    def prepare(self, request: ExecRequest, main_pidfd: int) -> _Starting:
-        """Have a joiner do what can be done before the start. Raises: OSError."""
+    def prepare(self, request: ExecRequest, main_pidfd: int) -> None:
+        """Have a joiner do what can be done before the start, unless many wait already. Raises: OSError."""
+        if sum(starting.done is None for starting in self._starting.values()) < _MOST_AHEAD:
+            self._fork_joiner(request, main_pidfd).ahead = True
+
+    def _fork_joiner(self, request: ExecRequest, main_pidfd: int) -> _Starting:
+        """Begin with a start, up to where the joiner waits to be told to go on. Raises: OSError."""
         terminal = bool(request.process.get("terminal"))
         with ExitStack() as undo:
             mine, theirs = pair()
@@ -169,7 +181,7 @@ class Execs:
                 finally:
                     close_all(their_pipes)
             undo.pop_all()
-        starting = _Starting(request, self._new_streams(request.id), Channel(mine), shared, pipes, pid, fd)
+        starting = _Starting(request, main_pidfd, self._new_streams(request.id), Channel(mine), shared, pipes, pid, fd)
         self._starting[fd] = starting
         self._poller.add(starting.channel.fileno(), select.EPOLLIN, lambda _: self._on_message(starting))
         self._poller.add(fd, select.EPOLLIN, lambda _: self._on_joiner_end(starting))
@@ -210,6 +222,7 @@ class Execs:
         for message, descriptors in messages:
             if message["type"] == "terminal" and descriptors:
                 starting.terminal_fd = descriptors[0]
+                _size_terminal(starting)
             elif message["type"] == "failed":
                 starting.failure = starting.failure or StartFailed(Reason(message["reason"]), message["message"])
 
@@ -229,13 +242,26 @@ class Execs:
             return
         starting.streams.abandon()
         close_all(starting.pipes)
-        close_all((starting.terminal_fd, starting.client if starting.client is not None else -1))
+        close_all((starting.terminal_fd,))
         if errno:
             text = f"start a process in the container: {os.strerror(errno)}"
             starting.failure = starting.failure or StartFailed(Reason.INVALID, text)
+        if starting.ahead and starting.failure is None and starting.done is not None and self._retry(starting):
+            return
+        close_all(None if starting.client is None else (starting.client,))
         ended = StartFailed(Reason.INTERNAL, "the process ended before it could be executed")
         if starting.done is not None:
             starting.done(starting.failure or ended)
+
+    def _retry(self, starting: _Starting) -> bool:
+        """A joiner was killed while it waited, for want of memory perhaps, before that was noticed: make another."""
+        try:
+            again = self._fork_joiner(starting.request, starting.main_pidfd)
+        except OSError:
+            return False
+        _tell_go(again.channel)
+        again.client, again.options, again.done = starting.client, starting.options, starting.done
+        return True
 
     def _on_started(self, starting: _Starting, pid: int) -> None:
         """The joiner is gone, its sibling is a child of this process."""
@@ -294,10 +320,16 @@ def _signal(pidfd: int, number: int) -> None:
         pass
 
 
-def _tell_go(channel: Channel, request: ExecRequest) -> bool:
+def _size_terminal(starting: _Starting) -> None:
+    size = starting.request.terminal_size
+    if size and starting.terminal_fd >= 0:
+        tty.set_size(starting.terminal_fd, *size)
+
+
+def _tell_go(channel: Channel) -> bool:
     """Let a joiner go on; False where it is gone."""
     try:
-        channel.send({"type": "go", "terminal_size": request.terminal_size})
+        channel.send({"type": "go"})
     except ChannelClosed:
         return False
     return True

@@ -14,7 +14,7 @@
                   ── executing ──▶                            nothing is left but exec itself
 
     joiner of an exec ── terminal, failed ──▶ monitor           as above
-                      ◀── go (the terminal's size) ──           until then it has joined, and gone no further
+                      ◀── go ──                                 until then all is done but fork and exec
                       ── pid or errno, in shared memory ──▶     then it ends
 
 Every message is a JSON object with a `type`; these classes are its typed forms. Unknown keys are ignored,
