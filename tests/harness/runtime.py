@@ -345,6 +345,12 @@ class Lab:
         await self._until_nothing_is_left()
         cgroups.open_hierarchy().open(self.group).remove()
 
+    def end_by_force(self) -> None:
+        """End what a failed test, or a failed check, has left, so that it harms no other."""
+        group = cgroups.open_hierarchy().open(self.group)
+        group.kill()
+        group.remove()
+
     def _note_namespace(self, pid: int) -> None:
         try:
             namespace = os.readlink(f"/proc/{pid}/ns/net")
@@ -392,6 +398,7 @@ async def new_lab(image: Path) -> AsyncIterator[Lab]:
         yield lab
         await lab.close()
     finally:
+        lab.end_by_force()
         shutil.rmtree(folder)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cais.runtime.errors import Reason, StartFailed
-from cais.runtime.messages import Detached, ExecExited, Exited
+from cais.runtime.messages import Detached, ExecExited, ExecRequest, Exited
 from tests.harness import host
 from tests.harness.runtime import Client, Container, Lab, bind, eventually, process, shell, unframed
 
@@ -224,6 +224,13 @@ async def test_input_output_and_errors(container: Container) -> None:
     client.close()
 
 
+async def test_its_end_is_not_told_before_its_start(container: Container) -> None:
+    for number in range(50):
+        await container.exec(["true"], exec_id=str(number))
+        assert not any(isinstance(event, ExecExited) and event.exec_id == str(number) for event in container.events)
+        assert await container.exec_exit_code(str(number)) == 0
+
+
 async def test_its_end_is_told_before_its_stream_ends(container: Container) -> None:
     for number in range(20):
         client = Client()
@@ -296,6 +303,98 @@ async def test_it_sees_the_mounts_of_its_container(lab: Lab, tmp_path: Path) -> 
     assert await container.run(["cat", "/shared/file"]) == (0, "shared\n")
     (tmp_path / "file").write_text("changed\n")
     assert await container.run(["cat", "/shared/file"]) == (0, "changed\n")
+
+
+# Prepared before they are started
+
+
+def joiners(container: Container) -> list[int]:
+    """The processes that wait in the monitor's hands."""
+    return [pid for pid in host.children(container.monitor_pid) if pid != container.monitor.pid and host.alive(pid)]
+
+
+async def test_what_was_prepared_starts_as_if_it_had_not_been(container: Container) -> None:
+    document = shell("tty; stty size; read x; echo $x; exit 3", terminal=True)
+    container.monitor.prepare_exec(ExecRequest("e", document, open_stdin=True))
+    await eventually(lambda: len(joiners(container)) == 1)
+    assert await container.monitor.pids() == [container.monitor.pid]  # it is no process of the container yet
+    client = Client(stdin=True)
+    await container.exec(document, exec_id="e", client=client, terminal_size=(31, 101))
+    await client.read_until(b"31 101\r\n")
+    await client.send(b"typed\r")
+    assert await client.read_all() == b"typed\r\ntyped\r\n"
+    assert await container.exec_exit_code("e") == 3
+    client.close()
+
+
+async def test_what_was_prepared_in_vain_says_so_when_it_is_started(container: Container) -> None:
+    document = process(["true"], user="nobody-here")
+    container.monitor.prepare_exec(ExecRequest("e", document))
+    await asyncio.sleep(0.1)
+    assert joiners(container) == []
+    with pytest.raises(StartFailed, match="unable to find user nobody-here"):
+        await container.exec(document, exec_id="e")
+    container.monitor.prepare_exec(ExecRequest("f", {}))
+    with pytest.raises(StartFailed, match="the process is not valid"):
+        await container.exec({}, exec_id="f")
+
+
+async def test_what_was_prepared_and_is_not_wanted_is_forgotten(container: Container) -> None:
+    await container.monitor.pids()
+    before = host.open_files(container.monitor_pid)
+    container.monitor.prepare_exec(ExecRequest("e", process(["true"])))
+    await eventually(lambda: len(joiners(container)) == 1)
+    container.monitor.forget_exec("e")
+    container.monitor.forget_exec("never prepared")
+    await eventually(lambda: joiners(container) == [])
+    await container.monitor.pids()
+    assert sorted(host.open_files(container.monitor_pid)) == sorted(before)
+
+
+async def test_what_is_started_just_when_it_is_forgotten_starts(container: Container) -> None:
+    for number in range(20):
+        container.monitor.prepare_exec(ExecRequest(str(number), process(["true"])))
+        await asyncio.sleep(0.02 * (number % 2))
+        container.monitor.forget_exec(str(number))
+        await container.exec(["true"], exec_id=str(number))
+        assert await container.exec_exit_code(str(number)) == 0
+
+
+async def test_a_joiner_that_is_killed_while_it_waits_is_replaced(container: Container) -> None:
+    for number in range(5):
+        container.monitor.prepare_exec(ExecRequest(str(number), process(["true"])))
+        await eventually(lambda: len(joiners(container)) == 1)
+        for pid in joiners(container):
+            os.kill(pid, signal.SIGKILL)
+        client = Client()
+        await container.exec(shell("echo on"), exec_id=str(number), client=client)
+        assert await client.read_all() == b"on\n"
+        assert await container.exec_exit_code(str(number)) == 0
+        client.close()
+
+
+async def test_only_some_wait_at_once(container: Container) -> None:
+    for number in range(50):
+        container.monitor.prepare_exec(ExecRequest(str(number), shell(f"exit {number}")))
+    await container.monitor.pids()
+    assert 0 < len(joiners(container)) < 20
+    for number in (0, 49):
+        await container.exec(shell(f"exit {number}"), exec_id=str(number))
+        assert await container.exec_exit_code(str(number)) == number
+    await container.kill()
+
+
+async def test_the_end_of_the_container_or_of_caisd_ends_those_that_wait(lab: Lab) -> None:
+    ending, forsaken = await lab.start(["sleep", "1000"]), await lab.start(["sleep", "1000"])
+    for container in (ending, forsaken):
+        container.monitor.prepare_exec(ExecRequest("e", process(["true"])))
+    await eventually(lambda: all(len(joiners(container)) == 1 for container in (ending, forsaken)))
+    await ending.kill()
+    forsaken.monitor.detach()
+    await eventually(lambda: joiners(forsaken) == [])
+    found = await lab.runtime.adopt(forsaken.id, forsaken.exit_file, forsaken.on_event)
+    assert found is not None
+    forsaken.monitor = found
 
 
 async def test_thousands_of_them_leak_nothing(container: Container) -> None:

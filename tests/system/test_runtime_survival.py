@@ -278,7 +278,7 @@ async def test_a_monitor_that_waits_may_be_killed(lab: Lab) -> None:
     assert pid is not None
     for _ in range(3):
         await eventually(lambda: [child for child in host.children(pid) if host.alive(child)])
-        for child in host.children(pid):
+        for child in filter(host.alive, host.children(pid)):
             kill(child)
         await eventually(lambda: not any(map(host.alive, host.children(pid))))
         assert await lab.run(["echo", "on"]) == (0, "on\n")

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from cais.cli import images, ps
-from cais.cli.ps import displayed_ports
+from cais.cli import container_rows, image_rows
+from cais.cli.container_rows import displayed_ports
+from cais.cli.formats import plain
 
 ANY = "0.0.0.0"  # noqa: S104 -- shown, not bound to
 
@@ -30,8 +31,12 @@ def container(**fields: Any) -> Any:
     return made | fields
 
 
+def shown(made: Any, *, whole: bool = False) -> dict[str, object]:
+    return plain(container_rows.fields(made, whole=whole))
+
+
 def test_the_table_of_containers_is_docker_s() -> None:
-    lines = ps._table([container()], whole=False, size=False).splitlines()
+    lines = container_rows.COLUMNS.render("", [container_rows.fields(container(), whole=False)]).splitlines()
     assert lines == [
         "CONTAINER ID   IMAGE     COMMAND                   CREATED         STATUS         PORTS     NAMES",
         '15dd2bfc35b0   busybox   "sh -c \'trap \\"exit 3…"   5 seconds ago   Up 5 seconds             web',
@@ -39,13 +44,13 @@ def test_the_table_of_containers_is_docker_s() -> None:
 
 
 def test_without_containers_only_the_header_is_shown() -> None:
-    assert ps._table([], whole=False, size=False) == (
-        "CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PORTS     NAMES"
+    assert container_rows.COLUMNS.render("table", []) == (
+        "CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PORTS     NAMES\n"
     )
 
 
 def test_nothing_is_cut_when_all_is_wanted() -> None:
-    fields = ps._fields(container(Names=["/web", "/other/alias"]), whole=True)
+    fields = shown(container(Names=["/web", "/other/alias"]), whole=True)
     assert len(str(fields["ID"])) == 64
     assert fields["Command"] == '"sh -c \'trap \\"exit 3\\" TERM; x\'"'
     assert fields["Names"] == "web,other/alias"
@@ -53,14 +58,14 @@ def test_nothing_is_cut_when_all_is_wanted() -> None:
 
 
 def test_what_is_long_is_cut() -> None:
-    fields = ps._fields(container(Names=["/other/alias", "/web"]), whole=False)
+    fields = shown(container(Names=["/other/alias", "/web"]))
     assert fields["Names"] == "web"
     assert fields["Mounts"] == "/a/very/long/p…"
     assert fields["Labels"] == "a=1,b=2"
 
 
 @pytest.mark.parametrize(
-    ("image", "shown"),
+    ("image", "expected"),
     [
         ("busybox:1", "busybox:1"),
         ("x@sha256:" + "1" * 64, "x"),
@@ -70,13 +75,13 @@ def test_what_is_long_is_cut() -> None:
         ("", "<no image>"),
     ],
 )
-def test_an_image_is_shown_without_its_digest(image: str, shown: str) -> None:
-    assert ps._fields(container(Image=image), whole=False)["Image"] == shown
+def test_an_image_is_shown_without_its_digest(image: str, expected: str) -> None:
+    assert shown(container(Image=image))["Image"] == expected
 
 
 def test_sizes_name_the_whole_too() -> None:
-    assert ps._size(container(SizeRw=3_000_000, SizeRootFs=5_000_000)) == "3MB (virtual 5MB)"
-    assert ps._size(container(SizeRw=0)) == "0B"
+    assert shown(container(SizeRw=3_000_000, SizeRootFs=5_000_000))["Size"] == "3MB (virtual 5MB)"
+    assert shown(container(SizeRw=0))["Size"] == "0B"
 
 
 def port(private: int, public: int = 0, address: str = "", protocol: str = "tcp") -> Any:
@@ -85,7 +90,7 @@ def port(private: int, public: int = 0, address: str = "", protocol: str = "tcp"
 
 
 @pytest.mark.parametrize(
-    ("ports", "shown"),
+    ("ports", "expected"),
     [
         ([], ""),
         ([port(80)], "80/tcp"),
@@ -96,8 +101,8 @@ def port(private: int, public: int = 0, address: str = "", protocol: str = "tcp"
         ([port(80, 8080, ANY), port(99)], "99/tcp, 0.0.0.0:8080->80/tcp"),
     ],
 )
-def test_ports_are_joined_and_mapped(ports: Any, shown: str) -> None:
-    assert displayed_ports(ports) == shown
+def test_ports_are_joined_and_mapped(ports: Any, expected: str) -> None:
+    assert displayed_ports(ports) == expected
 
 
 def image(**fields: Any) -> Any:
@@ -117,11 +122,11 @@ def image(**fields: Any) -> Any:
     ],
 )
 def test_an_image_has_a_row_for_each_name(fields: dict[str, Any], digests: bool, rows: list[Any]) -> None:
-    assert list(images._rows(image(**fields), digests=digests)) == rows
+    assert list(image_rows.names(image(**fields), digests=digests, alone=digests)) == rows
 
 
 def test_an_image_is_shown_with_its_age_and_size() -> None:
-    fields = images._fields(image(), "a", "1", "<none>", whole=False)
+    fields = plain(image_rows.fields(image(), ("a", "1", "<none>"), whole=False))
     assert (fields["ID"], fields["CreatedSince"], fields["Size"], fields["VirtualSize"]) == (
         "abababababab",
         "8 minutes ago",

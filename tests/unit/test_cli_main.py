@@ -246,10 +246,20 @@ def test_mistakes_are_answered_as_docker_does(
     assert message is None or captured.err == message
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["help"], ["container"], ["help", "run"], ["run", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--help"], ["help"], ["container", "--help"], ["help", "run"], ["help", "context"], ["run", "--help"]],
+)
 def test_help_is_no_error(capfd: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     assert run(arguments) == 0
     assert capfd.readouterr().out.startswith("Usage:  cais")
+
+
+def test_a_group_alone_shows_what_is_in_it(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["container"]) == 0
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("Usage:  cais container COMMAND\n\nManage containers\n")
 
 
 def test_the_version_is_told(capfd: pytest.CaptureFixture[str]) -> None:

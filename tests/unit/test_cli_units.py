@@ -5,8 +5,8 @@ import time
 import pytest
 
 from cais.cli import units
-from cais.cli.command import CommandError
-from cais.cli.formats import json_line, table, wants_json
+from cais.cli.formats import Columns, Labelled, json_line, table
+from cais.cli.gotemplate import TemplateError
 
 
 @pytest.mark.parametrize(
@@ -94,9 +94,26 @@ def test_a_line_of_json_is_sorted() -> None:
     assert json_line({"b": "<none>", "a": None}) == '{"a":null,"b":"\\u003cnone\\u003e"}'
 
 
-def test_only_some_formats_are_known() -> None:
-    assert wants_json("json")
-    assert not wants_json("")
-    assert not wants_json("table")
-    with pytest.raises(CommandError, match="not supported yet"):
-        wants_json("{{.ID}}")
+def _render(template: str, *, raw: str = "") -> str:
+    columns = Columns("formatter.fooContext", {"ID": "IDENTITY", "Name": "NAME"}, ("ID", "Name"), raw)
+    rows = [
+        {"ID": "1", "Name": lambda: "one", "Label": Labelled({"a": "b"})},
+        {"ID": "2", "Name": "両", "Label": Labelled({})},
+    ]
+    return columns.render(template, rows)
+
+
+def test_lists_are_shown_as_wanted() -> None:
+    table_text = "IDENTITY   NAME\n1          one\n2          両\n"
+    assert _render("") == _render("table") == table_text
+    assert _render("table {{.Name}}\\t{{.ID}}") == "NAME      IDENTITY\none       1\n両        2\n"
+    assert _render("json") == '{"ID":"1","Name":"one"}\n{"ID":"2","Name":"両"}\n'
+    assert _render('{{.ID}}{{.Label "a"}}') == "1b\n2\n"
+    assert _render("raw", raw="id: {{.ID}}") == "id: 1\nid: 2\n"
+
+
+def test_a_bad_template_is_told_of_in_docker_s_words() -> None:
+    with pytest.raises(TemplateError, match=r"^template parsing error: template: :1: unclosed action$"):
+        _render("{{.ID")
+    with pytest.raises(TemplateError, match=r"can't evaluate field Foo in type \*formatter.fooContext$"):
+        _render("{{.Foo}}")

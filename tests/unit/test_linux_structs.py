@@ -124,7 +124,7 @@ def test_a_process_can_be_called_otherwise_than_it_was_started() -> None:
     pid = os.fork()
     if pid == 0:
         credentials.set_name("a-name-too-long-for-it")
-        credentials.set_command_line(credentials.command_line_place(), "what is shown")
+        credentials.set_command_line("what is shown")
         for path in ("/proc/self/comm", "/proc/self/cmdline"):
             with open(path, "rb") as file:
                 os.write(writer, file.read())

@@ -91,6 +91,11 @@ class Invocation:
         return self.choice.settings
 
     @property
+    def detach_keys(self) -> str:
+        """What the flag says, or the user's settings."""
+        return self.flags.text("detach-keys") or self.settings.text("detachKeys")
+
+    @property
     def engine(self) -> Engine:
         """The engine that the command talks to."""
         if self._engine is None:

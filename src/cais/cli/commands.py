@@ -25,8 +25,10 @@ class Entry:
 
 ATTACH = Entry("start", "ATTACH", "Attach local standard input, output, and error streams to a running container")
 CREATE = Entry("run", "CREATE", "Create a new container")
+DIFF = Entry("files", "DIFF", "Inspect changes to files or directories on a container's filesystem")
 EVENTS = Entry("events", "EVENTS", "Get real time events from the server")
 EXEC = Entry("execute", "EXEC", "Execute a command in a running container")
+EXPORT = Entry("files", "EXPORT", "Export a container's filesystem as a tar archive")
 IMAGES = Entry("images", "IMAGES", "List images")
 IMPORT = Entry("transfer", "IMPORT", "Import the contents from a tarball to create a filesystem image")
 INFO = Entry("info", "INFO", "Display system-wide information")
@@ -36,15 +38,22 @@ INSPECT_IMAGE = Entry("inspect", "INSPECT_IMAGE", "Display detailed information 
 KILL = Entry("lifecycle", "KILL", "Kill one or more running containers")
 LOAD = Entry("transfer", "LOAD", "Load an image from a tar archive or STDIN")
 LOGS = Entry("logs", "LOGS", "Fetch the logs of a container")
+PAUSE = Entry("lifecycle", "PAUSE", "Pause all processes within one or more containers")
+PORT = Entry("port", "PORT", "List port mappings or a specific mapping for the container")
 PS = Entry("ps", "PS", "List containers")
 PULL = Entry("transfer", "PULL", "Download an image from a registry")
+RENAME = Entry("lifecycle", "RENAME", "Rename a container")
+RESTART = Entry("lifecycle", "RESTART", "Restart one or more containers")
 RM = Entry("lifecycle", "RM", "Remove one or more containers")
 RMI = Entry("images", "RMI", "Remove one or more images")
 RUN = Entry("run", "RUN", "Create and run a new container from an image")
 START = Entry("start", "START", "Start one or more stopped containers")
+STATS = Entry("stats", "STATS", "Display a live stream of container(s) resource usage statistics")
 STOP = Entry("lifecycle", "STOP", "Stop one or more running containers")
 TAG = Entry("images", "TAG", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE")
 TOP = Entry("top", "TOP", "Display the running processes of a container")
+UNPAUSE = Entry("lifecycle", "UNPAUSE", "Unpause all processes within one or more containers")
+UPDATE = Entry("update", "UPDATE", "Update configuration of one or more containers")
 VERSION = Entry("version", "VERSION", "Show the Cais version information")
 WAIT = Entry("lifecycle", "WAIT", "Block until one or more containers stop, then print their exit codes")
 
@@ -61,38 +70,83 @@ COMMON: dict[str, Entry] = {
 OTHERS: dict[str, Entry] = {
     "attach": ATTACH,
     "create": CREATE,
+    "diff": DIFF,
     "events": EVENTS,
+    "export": EXPORT,
     "import": IMPORT,
     "inspect": INSPECT,
     "kill": KILL,
     "load": LOAD,
     "logs": LOGS,
+    "pause": PAUSE,
+    "port": PORT,
+    "rename": RENAME,
+    "restart": RESTART,
     "rm": RM,
     "rmi": RMI,
     "start": START,
+    "stats": STATS,
     "stop": STOP,
     "tag": TAG,
     "top": TOP,
+    "unpause": UNPAUSE,
+    "update": UPDATE,
     "wait": WAIT,
 }
 
+# Not listed: what completion scripts call, and what ssh runs on a machine whose engine is wanted elsewhere.
+HIDDEN: dict[str, Entry] = {
+    "__complete": Entry("complete", "COMPLETE", "Answer the completion script of a shell"),
+    "system dial-stdio": Entry("dial", "DIAL", "Proxy the stdio stream to the daemon connection"),
+}
+
 GROUPS: dict[str, tuple[str, dict[str, Entry]]] = {
+    "completion": (
+        "Generate the autocompletion script for the specified shell",
+        {
+            "bash": Entry("completion", "BASH", "Generate the autocompletion script for bash"),
+            "fish": Entry("completion", "FISH", "Generate the autocompletion script for fish"),
+            "zsh": Entry("completion", "ZSH", "Generate the autocompletion script for zsh"),
+        },
+    ),
     "container": (
         "Manage containers",
         {
             "attach": ATTACH,
             "create": CREATE,
+            "diff": DIFF,
             "exec": EXEC,
+            "export": EXPORT,
             "inspect": INSPECT_CONTAINER,
             "kill": KILL,
             "logs": LOGS,
             "ls": PS,
+            "pause": PAUSE,
+            "port": PORT,
+            "prune": Entry("prune", "PRUNE_CONTAINERS", "Remove all stopped containers"),
+            "rename": RENAME,
+            "restart": RESTART,
             "rm": RM,
             "run": RUN,
             "start": START,
+            "stats": STATS,
             "stop": STOP,
             "top": TOP,
+            "unpause": UNPAUSE,
+            "update": UPDATE,
             "wait": WAIT,
+        },
+    ),
+    "context": (
+        "Manage contexts",
+        {
+            "create": Entry("context", "CREATE", "Create a context"),
+            "inspect": Entry("context", "INSPECT", "Display detailed information on one or more contexts"),
+            "ls": Entry("context", "LS", "List contexts"),
+            "rm": Entry("context", "RM", "Remove one or more contexts"),
+            "show": Entry("context", "SHOW", "Print the name of the current context"),
+            "update": Entry("context", "UPDATE", "Update a context"),
+            "use": Entry("context", "USE", "Set the current context"),
         },
     ),
     "image": (
@@ -107,12 +161,21 @@ GROUPS: dict[str, tuple[str, dict[str, Entry]]] = {
             "tag": TAG,
         },
     ),
-    "system": ("Manage Cais", {"events": EVENTS, "info": INFO}),
+    "system": (
+        "Manage Cais",
+        {
+            "df": Entry("df", "DF", "Show cais disk usage"),
+            "events": EVENTS,
+            "info": INFO,
+            "prune": Entry("prune", "PRUNE_ALL", "Remove unused data"),
+        },
+    ),
 }
 
 # Other names of the commands of a group.
 SYNONYMS: dict[str, dict[str, str]] = {
     "container": {"list": "ls", "ps": "ls", "remove": "rm"},
+    "context": {"list": "ls", "remove": "rm"},
     "image": {"list": "ls", "remove": "rm"},
 }
 
@@ -141,7 +204,7 @@ class UnknownCommandError(Exception):
 def find(words: list[str]) -> Found:
     """The command that `words`, the first of which is no flag, begin with. Raises UnknownCommandError."""
     first, rest = words[0], words[1:]
-    entry = COMMON.get(first) or OTHERS.get(first)
+    entry = COMMON.get(first) or OTHERS.get(first) or HIDDEN.get(first)
     if entry is not None:
         return Found(first, entry, rest)
     if first not in GROUPS:
@@ -149,6 +212,9 @@ def find(words: list[str]) -> Found:
     commands = GROUPS[first][1]
     if not rest or rest[0].startswith("-"):
         return Found(first, None, rest)
+    hidden = HIDDEN.get(f"{first} {rest[0]}")
+    if hidden is not None:
+        return Found(f"{first} {rest[0]}", hidden, rest[1:])
     name = SYNONYMS.get(first, {}).get(rest[0], rest[0])
     if name not in commands:
         raise UnknownCommandError(first, rest[0], list(commands))

@@ -61,8 +61,15 @@ class Choice:
             endpoint = Endpoint(with_scheme(url))
         except ValueError as error:
             raise _unresolved(str(error)) from None
+        if endpoint.port and (os.environ.get("DOCKER_TLS_VERIFY") or (context is not None and self._has_tls(name))):
+            raise _unresolved(f"{url}: TLS is not supported by {PROGRAM}, reach the engine through ssh://")
         starts = endpoint.url == DEFAULT_HOST and os.environ.get("CAIS_AUTOSTART") != "0"
         return Engine(endpoint, _start if starts else None, version=os.environ.get("DOCKER_API_VERSION", ""))
+
+    def _has_tls(self, name: str) -> bool:
+        from cais.cli.contexts import Store  # noqa: PLC0415
+
+        return bool(Store(self.settings.folder).tls_files(name))
 
     def _named(self, name: str) -> Context:
         from cais.cli.contexts import NoSuchContext, Store  # noqa: PLC0415 -- most users have no contexts

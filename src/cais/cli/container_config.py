@@ -28,7 +28,6 @@ _LISTS = (
     "BlkioDeviceWriteIOps",
     "BlkioWeightDevice",
     "Devices",
-    "Ulimits",
 )
 
 # Flags that go into the host configuration as they are, when they are given.
@@ -71,7 +70,6 @@ _PLAIN = {
     "rm": "AutoRemove",
     "runtime": "Runtime",
     "shm-size": "ShmSize",
-    "ulimit": "Ulimits",
     "userns": "UsernsMode",
     "uts": "UTSMode",
     "volume-driver": "VolumeDriver",
@@ -104,8 +102,6 @@ def container_config(given: Parsed, image: str, command: list[str], console: lis
         config["StopSignal"] = given.text("stop-signal")
     if "stop-timeout" in given.given:
         config["StopTimeout"] = given.number("stop-timeout")
-    if given.text("mac-address"):
-        config["MacAddress"] = given.text("mac-address")  # read by engines before API 1.44
     _add_health_check(config, given)
     host = _host_config(given)
     host["ConsoleSize"] = console
@@ -126,6 +122,7 @@ def _host_config(given: Parsed) -> dict[str, Any]:
     _check_modes(given)
     host: dict[str, Any] = {field: [] for field in _LISTS}
     host.update((field, given.value(flag)) for flag, field in _PLAIN.items() if flag in given.given)
+    host["Ulimits"] = sorted(given.items("ulimit"), key=_name_of)
     if "annotation" in given.given:
         host["Annotations"] = given.pairs("annotation")
     host |= {
@@ -152,6 +149,10 @@ def _host_config(given: Parsed) -> dict[str, Any]:
     if given.texts("security-opt"):
         _add_security(host, given.texts("security-opt"))
     return host
+
+
+def _name_of(limit: object) -> str:
+    return str(limit["Name"]) if isinstance(limit, dict) else ""
 
 
 def _capabilities(added: list[str], dropped: list[str]) -> tuple[list[str], list[str]]:

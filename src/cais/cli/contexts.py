@@ -1,7 +1,7 @@
 """The store of contexts: names for engines, kept where Docker keeps them.
 
-    contexts/meta/HASH/meta.json        {"Name": …, "Metadata": {"Description": …}, "Endpoints": {"docker": {"Host": …}}}
-    contexts/tls/HASH/docker/*.pem      ca.pem, cert.pem and key.pem, where an engine is reached through TLS
+    contexts/meta/HASH/meta.json      {"Name": …, "Metadata": {"Description": …}, "Endpoints": {"docker": {"Host": …}}}
+    contexts/tls/HASH/docker/*.pem    ca.pem, cert.pem and key.pem, where an engine is reached through TLS
 
 HASH is the SHA-256 of the name. The context "default" is not kept: it is what the environment says.
 """
@@ -150,7 +150,9 @@ def _read(path: str) -> Context:
     name = value.get("Name") if isinstance(value, dict) else None
     if not isinstance(name, str):
         raise ValueError("not a context")
-    metadata, endpoints = (value.get(key) if isinstance(value.get(key), dict) else {} for key in ("Metadata", "Endpoints"))
+    metadata, endpoints = (
+        value.get(key) if isinstance(value.get(key), dict) else {} for key in ("Metadata", "Endpoints")
+    )
     return Context(name, metadata, endpoints)
 
 

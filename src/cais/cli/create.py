@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cais.client.engine import Engine
     from cais.client.model import ContainerConfig, Created
 
+_MAC_ADDRESS_OF_ENDPOINTS = (1, 44)  # the API that reads it there; newer ones warn of the one for the whole container
 PULL_CHOICES = ("always", "missing", "never")
 
 
@@ -66,6 +67,8 @@ def create_container(engine: Engine, given: Parsed, config: ContainerConfig) -> 
         if address.startswith("127.") or address == "::1":
             err(f"WARNING: Localhost DNS setting (--dns={address}) may fail in containers.")
             break
+    if given.text("mac-address") and engine.negotiated() < _MAC_ADDRESS_OF_ENDPOINTS:
+        config["MacAddress"] = given.text("mac-address")
     id_file = _IdFile(given.text("cidfile"))
     try:
         created = _create_or_pull(engine, given, config)
@@ -84,7 +87,7 @@ def _create_or_pull(engine: Engine, given: Parsed, config: ContainerConfig) -> C
             reference = Reference(config["Image"]).tagged()
         except ValueError as error:
             raise CommandError(str(error)) from None
-    name, platform, choice = given.text("name"), given.text("platform"), given.text("pull")
+    name, platform, choice = given.text("name"), _platform(given), given.text("pull")
     if choice == "always" and reference is not None:
         _pull(engine, given, reference)
     try:
@@ -101,4 +104,8 @@ def _create_or_pull(engine: Engine, given: Parsed, config: ContainerConfig) -> C
 def _pull(engine: Engine, given: Parsed, reference: Reference) -> None:
     from cais.cli.pull import pull  # noqa: PLC0415 -- once an image
 
-    pull(engine, reference, given.text("platform"), None if given.on("quiet") else STDERR)
+    pull(engine, reference, _platform(given), None if given.on("quiet") else STDERR)
+
+
+def _platform(given: Parsed) -> str:
+    return given.text("platform") or os.environ.get("DOCKER_DEFAULT_PLATFORM", "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cais.cli.command import Command, CommandError, Invocation
 from cais.cli.flags import EVENT_FORMAT, Flag, filter_flag
-from cais.cli.formats import BAD_TEMPLATE, parsed_template
+from cais.cli.formats import BAD_TEMPLATE, apply_typed, parsed_template
 from cais.cli.output import out
 from cais.cli.times import local_rfc3339, timestamp
 from cais.client import system
@@ -34,15 +34,14 @@ def _shower(template: str) -> Callable[[Event], str]:
         return _text
     if template == "json":
         return dumps_readable
-    from cais.cli.gotemplate import TemplateError, declarations  # noqa: PLC0415 -- only for templates
-    from cais.cli.gotemplate.typed import typed  # noqa: PLC0415
+    from cais.cli.gotemplate import TemplateError  # noqa: PLC0415 -- only for templates
 
     words = "Error parsing format"
     parsed = parsed_template(template, words=words)
 
     def show(event: Event) -> str:
         try:
-            return parsed.apply(typed(event, declarations.EVENT))
+            return apply_typed(parsed, event, "*events.Message")
         except TemplateError as error:
             raise CommandError(f"{words}: {error}", BAD_TEMPLATE) from None
 

@@ -28,7 +28,7 @@ def _config(call: Invocation) -> ExecConfig:
         "AttachStdin": attached and given.on("interactive"),
         "AttachStdout": attached,
         "AttachStderr": attached,
-        "DetachKeys": given.text("detach-keys"),
+        "DetachKeys": call.detach_keys,
         "Tty": given.on("tty"),
         "Cmd": call.arguments[1:],
         "Privileged": given.on("privileged"),
@@ -101,4 +101,5 @@ EXEC = Command(
     _exec,
     2,
     interspersed=False,
+    completes="running",
 )

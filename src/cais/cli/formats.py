@@ -5,6 +5,8 @@ The table and the JSON that nearly everybody wants are made here; only a templat
 
 from __future__ import annotations
 
+from cais.cli.command import CommandError
+from cais.cli.output import out
 from cais.client.codec import dumps_readable
 
 TYPE_CHECKING = False
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
     Row = Mapping[str, object]
     """The fields of one line by name: values, functions that give them, or `Labelled`."""
+
+BAD_TEMPLATE = 64
+"""The exit status for a template that is not well formed."""
 
 _LEAST_WIDTH = 10
 _GAP = 3
@@ -71,18 +76,34 @@ class Columns:
         return Listing(self.raw if template == _RAW and self.raw else template, self.type_name)
 
 
-def parsed_template(text: str, *, name: str = "", words: str = "template parsing error") -> Template:
-    """A template for a single object; "json" stands for all of it. Raises CommandError with Docker's exit status."""
-    from cais.cli.command import CommandError  # noqa: PLC0415
-    from cais.cli.gotemplate import Template, TemplateError  # noqa: PLC0415
+def parsed_template(
+    text: str, *, name: str = "", words: str = "template parsing error", status: int = BAD_TEMPLATE
+) -> Template:
+    """A template for a single object; "json" stands for all of it. Raises CommandError."""
+    from cais.cli.gotemplate import Template, TemplateError  # noqa: PLC0415 -- only for templates
 
     try:
         return Template("{{json .}}" if text == _JSON else text, name)
     except TemplateError as error:
-        raise CommandError(f"{words}: {error}", BAD_TEMPLATE) from None
+        raise CommandError(f"{words}: {error}", status) from None
 
 
-BAD_TEMPLATE = 64
+def apply_typed(template: Template, data: object, type_name: str) -> str:
+    """The text of a single object, which has the JSON of a type that Docker's client knows. Raises TemplateError."""
+    from cais.cli.gotemplate.typed import typed  # noqa: PLC0415 -- only for templates
+
+    return template.apply(typed(data, type_name))
+
+
+def print_typed(template: Template, data: object, type_name: str) -> None:
+    """Print that text, and when it cannot be made what was made of it before the CommandError."""
+    from cais.cli.gotemplate import TemplateError  # noqa: PLC0415
+
+    try:
+        out(apply_typed(template, data, type_name))
+    except TemplateError as error:
+        out(error.written)
+        raise CommandError(str(error)) from None
 
 
 def table(rows: Iterable[Sequence[str]], least_width: int = _LEAST_WIDTH) -> str:
@@ -91,7 +112,8 @@ def table(rows: Iterable[Sequence[str]], least_width: int = _LEAST_WIDTH) -> str
     cells = [[_width(cell) for cell in line] for line in lines]
     widths = [max(max(column) + _GAP, least_width) for column in zip(*cells, strict=True)][:-1]
     return "\n".join(
-        "".join(cell + " " * (width - taken) for cell, width, taken in zip(line, widths, sizes, strict=False)) + line[-1]
+        "".join(cell + " " * (width - taken) for cell, width, taken in zip(line, widths, sizes, strict=False))
+        + line[-1]
         for line, sizes in zip(lines, cells, strict=True)
     )
 
@@ -104,9 +126,13 @@ def _width(text: str) -> int:
     return columns(text)
 
 
+def plain(row: Row) -> dict[str, object]:
+    """The fields of a row and their values, in alphabetical order, as Docker's lists have them in JSON."""
+    return {name: _value(row[name]) for name in sorted(row) if not isinstance(row[name], Labelled)}
+
+
 def json_line(row: Row) -> str:
-    """The fields in alphabetical order, as Docker's lists have them."""
-    return dumps_readable({name: _value(row[name]) for name in sorted(row) if not isinstance(row[name], Labelled)})
+    return dumps_readable(plain(row))
 
 
 def _value(field: object) -> object:

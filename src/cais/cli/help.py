@@ -61,11 +61,11 @@ def options_block(flags: Iterable[Flag]) -> str:
 
 
 def usage_line(path: str, command: Command) -> str:
-    return f"Usage:  {PROGRAM} {path} {command.usage}"
+    return f"Usage:  {PROGRAM} {path} {command.usage}".rstrip()
 
 
 def command_help(path: str, entry: Entry, command: Command) -> str:
-    parts = [usage_line(path, command), entry.summary]
+    parts = [usage_line(path, command), command.long_help or entry.summary]
     names = [f"{PROGRAM} {name}" for name in command.aliases.split(", ") if name]
     if names:
         parts.append("Aliases:\n  " + ", ".join(names))
@@ -110,12 +110,10 @@ def program_help(flags: Iterable[Flag]) -> str:
 
 
 def _suggestion(word: str, known: Iterable[str], dashes: str = "") -> list[str]:
-    from difflib import get_close_matches  # noqa: PLC0415 -- only after a mistake
+    from cais.cli.suggest import closest  # noqa: PLC0415 -- only after a mistake
 
-    names = list(known)
-    close = get_close_matches(word, names, n=1, cutoff=0.7)
-    close = close or sorted((name for name in names if len(name) > 3 and word.startswith(name)), key=len)[-1:]
-    return [f"Did you mean {dashes}{close[0]}?"] if close else []
+    meant = closest(word, known)
+    return [f"Did you mean {dashes}{meant}?"] if meant else []
 
 
 def flag_error(usage: str, path: str, flags: Iterable[Flag], error: FlagError) -> str:
@@ -145,6 +143,8 @@ def arguments_error(path: str, command: Command) -> str:
         wrong = f"requires {_arguments(fewest)}"
     elif most is None:
         wrong, see = f"requires at least {_arguments(fewest)}", "See"
+    elif fewest:
+        wrong = f"requires at least {fewest} and at most {_arguments(most)}"
     else:
         wrong = f"requires at most {_arguments(most)}"
     name = f"{PROGRAM} {path}"

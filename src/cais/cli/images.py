@@ -11,6 +11,7 @@ from cais.cli.units import go_quote
 from cais.client import images
 from cais.client.errors import EngineError
 
+
 def _images(call: Invocation) -> int:
     given = call.flags
     template = given.text("format") or call.settings.text("imagesFormat")
@@ -21,15 +22,13 @@ def _images(call: Invocation) -> int:
     alone = given.on("digests")
     digests = alone or "{{.Digest}}" in template
     whole = given.on("no-trunc")
-    rows = [
-        fields(image, name, whole=whole) for image in found for name in names(image, digests=digests, alone=alone)
-    ]
+    rows = [fields(image, name, whole=whole) for image in found for name in names(image, digests=digests, alone=alone)]
     if given.on("quiet") and template in {"", "table"}:
         for row in rows:
             out(str(row["ID"]))
         return 0
     if template == "raw":
-        template = "image_id: {{.ID}}\n" if given.on("quiet") else RAW_WITH_DIGEST if alone else template
+        template = "image_id: {{.ID}}" if given.on("quiet") else RAW_WITH_DIGEST if alone else template
     shown = ("Repository", "Tag", "Digest", "ID", "CreatedSince", "Size") if alone else ()
     out(COLUMNS.render(template, rows, shown), end="")
     return 0
@@ -80,6 +79,7 @@ IMAGES = Command(
     _images,
     0,
     1,
+    completes="image",
 )
 RMI = Command(
     "[OPTIONS] IMAGE [IMAGE...]",
@@ -90,5 +90,6 @@ RMI = Command(
     ),
     _rmi,
     1,
+    completes="image",
 )
-TAG = Command("SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]", "image tag, tag", (), _tag, 2, 2)
+TAG = Command("SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]", "image tag, tag", (), _tag, 2, 2, completes="image")

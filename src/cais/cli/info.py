@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import cais
 from cais.cli.command import Command, CommandError, Invocation
 from cais.cli.flags import FORMAT
-from cais.cli.formats import parsed_template
+from cais.cli.formats import parsed_template, print_typed
 from cais.cli.output import err, out
 from cais.cli.units import human_binary_size
 from cais.cli.version import client_fields
@@ -18,12 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from cais.cli.gotemplate import Template
     from cais.client.model import Info
 
 
 def _info(call: Invocation) -> int:
     template = call.flags.text("format")
-    context = call.choice.context
     if template not in {"", "json"}:
         return _info_as(template, call)
     server: Info | None = None
@@ -37,8 +39,9 @@ def _info(call: Invocation) -> int:
         out(dumps_readable({**(server or {}), **errors, "ClientInfo": _client(call, call.engine.version)}))
         if failure:
             err(failure)
-        return 0
-    out(f"Client:\n Version:    {cais.__version__}\n Context:    {context}\n Debug Mode: {_truth(call.debug)}\n\nServer:")
+        return int(bool(failure))
+    client = {"Version:": cais.__version__, "Context:": call.choice.context, "Debug Mode:": _truth(call.debug)}
+    out("\n".join(["Client:", *(f" {title:<11} {value}" for title, value in client.items()), "", "Server:"]))
     if server is None:
         raise CommandError(failure)
     out("\n".join(_lines(server, debug=call.debug)) + "\n")
@@ -53,31 +56,33 @@ def _client(call: Invocation, api_version: str) -> dict[str, object]:
 
 
 def _info_as(template: str, call: Invocation) -> int:
-    """Show it as a template says. The engine is asked for what is its own, and for that alone."""
+    """Show it as a template says. The engine is asked only when the template asks for something of its."""
+    parsed = parsed_template(template)
+    value: dict[str, object] = {"ClientInfo": _client(call, "")}
+    failed = 0
+    if not _is_about_client(template, parsed, value):
+        try:
+            value.update(system.info(call.engine))
+        except (EngineError, CannotConnect, ConnectionLost) as error:
+            value["ServerErrors"] = [str(error)]
+            err(str(error))
+            failed = 1
+        value["ClientInfo"] = _client(call, call.engine.version)
+    print_typed(parsed, value, "system.dockerInfo")
+    return failed
+
+
+def _is_about_client(text: str, template: Template, value: object) -> bool:
     from cais.cli.gotemplate import TemplateError  # noqa: PLC0415 -- only for templates
-    from cais.cli.gotemplate.declarations import INFO as TYPE  # noqa: PLC0415
-    from cais.cli.gotemplate.typed import typed  # noqa: PLC0415
     from cais.cli.gotemplate.values import held  # noqa: PLC0415
 
-    parsed = parsed_template(template)
+    if not any(dot == "." and letter.isascii() and letter.isalpha() for dot, letter in pairwise(text)):
+        return False
     try:
-        out(parsed.apply(held({"ClientInfo": _client(call, "")}), strict=True))
-        return 0
+        template.apply(held(value), strict=True)
     except TemplateError:
-        pass
-    value: dict[str, object] = {}
-    try:
-        value = dict(system.info(call.engine))
-    except (EngineError, CannotConnect, ConnectionLost) as error:
-        value["ServerErrors"] = [str(error)]
-        err(str(error))
-    value["ClientInfo"] = _client(call, call.engine.version)
-    try:
-        out(parsed.apply(typed(value, TYPE)))
-    except TemplateError as error:
-        out(error.written)
-        raise CommandError(str(error)) from None
-    return 0
+        return False
+    return True
 
 
 def _truth(value: object) -> str:

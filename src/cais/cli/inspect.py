@@ -6,7 +6,7 @@ from cais.cli.command import Command, CommandError, Invocation
 from cais.cli.flags import FORMAT, Flag, switch
 from cais.cli.formats import parsed_template
 from cais.cli.output import err, out
-from cais.client.errors import EngineError
+from cais.client.errors import CannotConnect, ConnectionLost, EngineError
 from cais.client.pretty import compact_json, indented_json
 from cais.client.system import raw_object
 from cais.errors import InvalidArgument
@@ -35,6 +35,9 @@ def _inspect_each(call: Invocation, look_up: Callable[[str], tuple[str, bytes]])
                 shown.append(f"{apply(kind, data)}\n")
         except (EngineError, InvalidArgument, CommandError) as error:
             failed.append(str(error))
+        except (CannotConnect, ConnectionLost) as error:
+            failed.append(str(error))
+            break
     if apply is None:
         whole = b"[" + b",".join(found) + b"]"
         out(compact_json(whole) if template else indented_json(whole))
@@ -100,6 +103,7 @@ INSPECT = Command(
     ),
     _inspect,
     1,
+    completes="object",
 )
 INSPECT_CONTAINER = Command(
     "[OPTIONS] CONTAINER [CONTAINER...]",
@@ -107,5 +111,6 @@ INSPECT_CONTAINER = Command(
     (FORMAT, switch("size", "Display total file sizes", "s")),
     _inspect_container,
     1,
+    completes="container",
 )
-INSPECT_IMAGE = Command("[OPTIONS] IMAGE [IMAGE...]", "", (FORMAT,), _inspect_image, 1)
+INSPECT_IMAGE = Command("[OPTIONS] IMAGE [IMAGE...]", "", (FORMAT,), _inspect_image, 1, completes="image")

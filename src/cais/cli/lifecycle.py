@@ -88,13 +88,13 @@ _ENDING = (
     number("timeout", "Seconds to wait before killing the container", "t"),
     Flag("time", "", "", "int", parse_int, 0, hidden=True, store="timeout", replaced_by="timeout"),
 )
-STOP = Command(_OPTIONS_AND_ONE_OR_MORE, "container stop, stop", _ENDING, _stop, 1)
-RESTART = Command(_OPTIONS_AND_ONE_OR_MORE, "container restart, restart", _ENDING, _restart, 1)
-KILL = Command(_OPTIONS_AND_ONE_OR_MORE, "container kill, kill", (_SIGNAL,), _kill, 1)
-PAUSE = Command(_ONE_OR_MORE, "container pause, pause", (), _pause, 1)
-UNPAUSE = Command(_ONE_OR_MORE, "container unpause, unpause", (), _unpause, 1)
-WAIT = Command(_ONE_OR_MORE, "container wait, wait", (), _wait, 1)
-RENAME = Command("CONTAINER NEW_NAME", "container rename, rename", (), _rename, 2, 2)
+STOP = Command(_OPTIONS_AND_ONE_OR_MORE, "container stop, stop", _ENDING, _stop, 1, completes="running")
+RESTART = Command(_OPTIONS_AND_ONE_OR_MORE, "container restart, restart", _ENDING, _restart, 1, completes="container")
+KILL = Command(_OPTIONS_AND_ONE_OR_MORE, "container kill, kill", (_SIGNAL,), _kill, 1, completes="running")
+PAUSE = Command(_ONE_OR_MORE, "container pause, pause", (), _pause, 1, completes="running")
+UNPAUSE = Command(_ONE_OR_MORE, "container unpause, unpause", (), _unpause, 1, completes="paused")
+WAIT = Command(_ONE_OR_MORE, "container wait, wait", (), _wait, 1, completes="container")
+RENAME = Command("CONTAINER NEW_NAME", "container rename, rename", (), _rename, 2, 2, completes="container")
 RM = Command(
     _OPTIONS_AND_ONE_OR_MORE,
     "container rm, container remove, rm",
@@ -105,4 +105,5 @@ RM = Command(
     ),
     _rm,
     1,
+    completes="container",
 )

@@ -55,4 +55,5 @@ LOGS = Command(
     _logs,
     1,
     1,
+    completes="container",
 )

@@ -147,7 +147,7 @@ def _command(path: str, entry: Entry, arguments: list[str], top: flags.Parsed) -
         return 1
 
     for warning in parsed.warnings:
-        err(warning)
+        out(warning)
 
     invocation = Invocation(path, parsed, lambda: _choice(top), debug=top.on("debug"))
     if not command.prefixes_errors:
@@ -171,16 +171,18 @@ def _choice(top: flags.Parsed) -> Choice:
 
 
 def _group(name: str, arguments: list[str]) -> int:
+    """Show what is in a group: as an answer to a question for help, and else as a hint."""
     from cais.cli.help import flag_error, group_help  # noqa: PLC0415
 
     try:
         flags.parse((), arguments)
     except flags.HelpWanted:
-        pass
+        out(group_help(name))
     except flags.FlagError as error:
-        err(flag_error(f"Usage:  {PROGRAM} {name} COMMAND", name, (), error))
+        err(flag_error(f"Usage:  {PROGRAM} {name}", name, (), error))
         return USAGE_STATUS
-    out(group_help(name))
+    else:
+        err(group_help(name))
     return 0
 
 
@@ -206,5 +208,5 @@ def _help_about(words: list[str]) -> int:
     except UnknownCommandError:
         raise CommandError(f"unknown help topic: {' '.join(words)}") from None
     if found.entry is None:
-        return _group(found.path, [])
+        return _group(found.path, ["--help"])
     return _command_help(found.path, found.entry, found.entry.load())

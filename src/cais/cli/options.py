@@ -38,6 +38,11 @@ def _mount(text: str) -> object:
     return parse_mount(text)
 
 
+def _pull(before: str) -> Flag:
+    choices = '("always", "missing", "never")'
+    return Flag("pull", f"Pull image before {before} {choices}", default="missing", default_text='(default "missing")')
+
+
 GENERAL = (
     Flag(
         "annotation",
@@ -62,12 +67,6 @@ GENERAL = (
     text_list("label-file", "Read in a line delimited file of labels"),
     Flag("name", "Assign a name to the container"),
     Flag("platform", "Set platform if server is multi-platform capable"),
-    Flag(
-        "pull",
-        'Pull image before running ("always", "missing", "never")',
-        default="missing",
-        default_text='(default "missing")',
-    ),
     switch("quiet", "Suppress the pull output", "q"),
     Flag("restart", "Restart policy to apply when a container exits", default="no", default_text='(default "no")'),
     switch("rm", "Automatically remove the container and its associated anonymous volumes when it exits"),
@@ -198,9 +197,11 @@ HEALTH = (
     switch("no-healthcheck", "Disable any container-specified HEALTHCHECK"),
 )
 
-CREATE_FLAGS = GENERAL + SECURITY + DEVICES + RESOURCES + STORAGE + NETWORK + HEALTH
+_SHARED = GENERAL + SECURITY + DEVICES + RESOURCES + STORAGE + NETWORK + HEALTH
+CREATE_FLAGS = (*_SHARED, _pull("creating"))
 RUN_FLAGS = (
-    *CREATE_FLAGS,
+    *_SHARED,
+    _pull("running"),
     switch("detach", "Run container in background and print container ID", "d"),
     DETACH_KEYS,
     switch("sig-proxy", "Proxy received signals to the process", default=True),

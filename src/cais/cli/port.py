@@ -62,6 +62,4 @@ def _natural(text: str) -> list[tuple[int, int]]:
     return parts
 
 
-PORT = Command(
-    "CONTAINER [PRIVATE_PORT[/PROTO]]", "container port, port", (), _port, 1, 2, completes="container"
-)
+PORT = Command("CONTAINER [PRIVATE_PORT[/PROTO]]", "container port, port", (), _port, 1, 2, completes="container")

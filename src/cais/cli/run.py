@@ -26,9 +26,15 @@ def _config(call: Invocation) -> ContainerConfig:
     columns, rows = terminal_size(STDOUT) or (0, 0)
     try:
         check_pull(call.flags.text("pull"))
-        return container_config(call.flags, image, command, [rows, columns])
+        config = container_config(call.flags, image, command, [rows, columns])
     except ValueError as error:
         raise call.failed(str(error)) from None
+    proxies = call.settings.table("proxies")
+    if proxies:
+        from cais.cli.proxies import with_proxies  # noqa: PLC0415 -- few users have set any
+
+        config["Env"] = with_proxies(proxies, call.engine.endpoint.url, config["Env"] or [])
+    return config
 
 
 def _create(call: Invocation) -> int:
@@ -59,7 +65,7 @@ def _run(call: Invocation) -> int:
         stdin=config["AttachStdin"],
         stdout=config["AttachStdout"],
         stderr=config["AttachStderr"],
-        detach_keys=given.text("detach-keys"),
+        detach_keys=call.detach_keys,
         sig_proxy=given.on("sig-proxy"),
     )
     try:
@@ -81,5 +87,7 @@ def _status(message: str) -> int:
 
 
 _USAGE = "[OPTIONS] IMAGE [COMMAND] [ARG...]"
-CREATE = Command(_USAGE, "container create, create", CREATE_FLAGS, _create, 1, interspersed=False)
-RUN = Command(_USAGE, "container run, run", RUN_FLAGS, _run, 1, interspersed=False, prefixes_errors=True)
+CREATE = Command(_USAGE, "container create, create", CREATE_FLAGS, _create, 1, interspersed=False, completes="image")
+RUN = Command(
+    _USAGE, "container run, run", RUN_FLAGS, _run, 1, interspersed=False, prefixes_errors=True, completes="image"
+)

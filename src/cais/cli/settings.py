@@ -32,10 +32,18 @@ class Settings:
 
     def text(self, name: str) -> str:
         """A setting that is a text, "" when there is none."""
+        value = self._all().get(name)
+        return value if isinstance(value, str) else ""
+
+    def table(self, name: str) -> dict[str, Any]:
+        """A setting that has names itself, empty when there is none."""
+        value = self._all().get(name)
+        return value if isinstance(value, dict) else {}
+
+    def _all(self) -> dict[str, Any]:
         if self._values is None:
             self._values = self._read()
-        value = self._values.get(name)
-        return value if isinstance(value, str) else ""
+        return self._values
 
     def _read(self) -> dict[str, Any]:
         try:

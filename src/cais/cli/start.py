@@ -10,6 +10,7 @@ from cais.cli.output import err, out
 from cais.cli.terminal import check_terminal
 from cais.client import containers
 from cais.client.errors import EngineError
+from cais.errors import InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def _start(call: Invocation) -> int:
     for container in call.arguments:
         try:
             containers.start(call.engine, container)
-        except EngineError as error:
+        except (EngineError, InvalidArgument) as error:
             err(str(error))
             failed.append(container)
         else:
@@ -46,7 +47,7 @@ def _start_attached(call: Invocation) -> int:
         stdin=given.on("interactive") and detail["Config"].get("OpenStdin", False),
         stdout=True,
         stderr=True,
-        detach_keys=given.text("detach-keys"),
+        detach_keys=call.detach_keys,
         sig_proxy=not tty,
     )
     removed = detail["HostConfig"].get("AutoRemove", False)
@@ -78,7 +79,7 @@ def _attach(call: Invocation) -> int:
         stdin=not given.on("no-stdin") and detail["Config"].get("OpenStdin", False),
         stdout=True,
         stderr=True,
-        detach_keys=given.text("detach-keys"),
+        detach_keys=call.detach_keys,
         sig_proxy=given.on("sig-proxy") and not tty,
     )
     removed = detail["HostConfig"].get("AutoRemove", False)
@@ -108,6 +109,7 @@ START = Command(
     ),
     _start,
     1,
+    completes="stopped",
 )
 ATTACH = Command(
     "[OPTIONS] CONTAINER",
@@ -120,4 +122,5 @@ ATTACH = Command(
     _attach,
     1,
     1,
+    completes="running",
 )

@@ -18,7 +18,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from cais.cli.formats import Row
     from cais.client.engine import Engine
     from cais.client.model import Event, Stats
 
@@ -60,6 +59,7 @@ class _Watched:
         self.stream = stream
         self.stats: Stats | None = None
         self.heard_at = time.monotonic()
+        self.read()  # what came with the head of the answer: no poll tells of that
 
     def read(self) -> None:
         lines = self.stream.read()
@@ -112,6 +112,8 @@ class _Watch:
         failures = self._begin(self._names or self._listed())
         if failures and self._names:
             raise CommandError("\n".join(failures))
+        if events is not None:
+            self._take(events)
         self._await_first()
         while True:
             yield list(self._watched.values())
@@ -156,8 +158,11 @@ class _Watch:
             if descriptor in by_descriptor:
                 by_descriptor[descriptor].read()
             elif events is not None:
-                for line in events.read():
-                    self._follow(loads(line))
+                self._take(events)
+
+    def _take(self, events: LineStream) -> None:
+        for line in events.read():
+            self._follow(loads(line))
 
     def _follow(self, event: Event) -> None:
         name, action = event.get("Actor", {}).get("ID", "")[:_SHORT_ID], event.get("Action", "")
@@ -188,5 +193,5 @@ STATS = Command(
         switch("no-trunc", "Do not truncate output"),
     ),
     _stats,
-    completes="container",
+    completes="running",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from cais.cli.command import CommandError
-from cais.cli.units import go_quote
+from cais.cli.units import age, go_quote
 from cais.cli.values import parse_duration
 
 _NANOSECONDS = 10**9
@@ -49,3 +49,21 @@ def local_rfc3339(nanoseconds: int) -> str:
     zone = time.strftime("%z", time.localtime(seconds))
     shown = "Z" if zone == "+0000" else f"{zone[:3]}:{zone[3:]}"
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds)) + f".{fraction:09d}{shown}"
+
+
+def age_of_date(text: str) -> str:
+    """How long ago an RFC 3339 date was, "" for none: "8 minutes ago"."""
+    from datetime import datetime  # noqa: PLC0415 -- seldom needed
+
+    return age(datetime.fromisoformat(text).timestamp()) if text else ""
+
+
+def go_date(text: str) -> str:
+    """An RFC 3339 date as Go prints a time: 2026-11-24 04:05:41.637522568 +0000 UTC."""
+    day, _, rest = text.partition("T")
+    digits = len(rest) - len(rest.lstrip("0123456789:."))
+    moment, zone = rest[:digits], rest[digits:]
+    if "." in moment:
+        moment = moment.rstrip("0").removesuffix(".")
+    offset = zone.replace(":", "")
+    return f"{day} {moment} {'+0000 UTC' if zone in {'Z', '+00:00'} else f'{offset} {offset}'}" if text else ""

@@ -17,4 +17,4 @@ def _top(call: Invocation) -> int:
     return 0
 
 
-TOP = Command("CONTAINER [ps OPTIONS]", "container top, top", (), _top, 1, interspersed=False)
+TOP = Command("CONTAINER [ps OPTIONS]", "container top, top", (), _top, 1, interspersed=False, completes="running")

@@ -27,7 +27,8 @@ def _pull(call: Invocation) -> int:
         reference.tagged()
         if not quiet:
             out("Using default tag: latest")
-    pull(call.engine, reference, given.text("platform"), None if quiet else STDOUT)
+    platform = given.text("platform") or os.environ.get("DOCKER_DEFAULT_PLATFORM", "")
+    pull(call.engine, reference, platform, None if quiet else STDOUT)
     out(reference.full)
     return 0
 
@@ -108,4 +109,5 @@ IMPORT = Command(
     ),
     _import,
     1,
+    completes="file",
 )

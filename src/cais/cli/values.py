@@ -73,6 +73,8 @@ def parse_bytes(text: str) -> int:
         scale = 1 << (10 * _SIZE_UNITS.index(lowered[-1]))
         lowered = lowered[:-1].removesuffix(" ")
     whole, _, fraction = lowered.partition(".")
+    if lowered.count(".") > 1 and lowered.replace(".", "").isdigit():
+        raise ValueError(f"strconv.ParseFloat: parsing {go_quote(lowered)}: invalid syntax")
     if not (whole + fraction).isdigit() or not lowered.isascii() or not whole:
         raise ValueError(f"invalid size: '{text}'")
     return int(whole) * scale + _part(fraction, scale)

@@ -6,9 +6,9 @@ import os
 import sys
 
 import cais
-from cais.cli.command import Command, CommandError, Invocation
+from cais.cli.command import Command, Invocation
 from cais.cli.flags import FORMAT
-from cais.cli.formats import parsed_template
+from cais.cli.formats import parsed_template, print_typed
 from cais.cli.output import out
 from cais.client import system
 from cais.client.codec import dumps_readable
@@ -17,7 +17,6 @@ from cais.client.errors import CannotConnect, ConnectionLost, EngineError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cais.cli.gotemplate import Template
     from cais.client.model import Version, VersionComponent
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -64,7 +63,7 @@ def _version(call: Invocation) -> int:
     if template == "json":
         out(dumps_readable({"Client": fields, "Server": server}))
     elif parsed is not None:
-        out(_applied(parsed, {"Client": fields, "Server": server}))
+        print_typed(parsed, {"Client": fields, "Server": server}, "system.versionInfo")
     else:
         out(_client_text(fields))
         if server is not None:
@@ -72,18 +71,6 @@ def _version(call: Invocation) -> int:
     if failure is not None:
         raise failure
     return 0
-
-
-def _applied(template: Template, value: object) -> str:
-    from cais.cli.gotemplate import TemplateError  # noqa: PLC0415 -- only for templates
-    from cais.cli.gotemplate.declarations import VERSION as TYPE  # noqa: PLC0415
-    from cais.cli.gotemplate.typed import typed  # noqa: PLC0415
-
-    try:
-        return template.apply(typed(value, TYPE))
-    except TemplateError as error:
-        out(error.written)
-        raise CommandError(str(error)) from None
 
 
 def _line(indent: str, title: str, value: object) -> str:

@@ -55,7 +55,8 @@ def attach(engine: Engine, container: str, *, stdin: bool, stdout: bool, stderr:
 
 def wait(engine: Engine, container: str, condition: str = "not-running") -> Pending:
     """Ask for the exit status. The engine answers at once that it listens, and with the status when there is one."""
-    return engine.separately("POST", _path(container, "/wait"), {"condition": condition})
+    query = {"condition": condition} if condition != "not-running" else None  # that is what it waits for by itself
+    return engine.separately("POST", _path(container, "/wait"), query)
 
 
 def read_wait(answer: Response) -> WaitResult:

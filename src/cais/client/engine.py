@@ -102,6 +102,12 @@ class Engine:
         self.version = message.partition(_TOO_NEW)[2].strip()
         return True
 
+    def negotiated(self) -> tuple[int, int]:
+        """The version of the API that both sides speak; the engine is asked."""
+        self.call("GET", "/_ping").read()
+        major, _, minor = self.version.partition(".")
+        return int(major), int(minor)
+
     def call(
         self,
         method: str,
@@ -139,7 +145,7 @@ class Engine:
         self, method: str, path: str, query: Mapping[str, str], blocks: Iterable[bytes], media_type: str
     ) -> Response:
         """The answer to a request whose body is streamed. The body is not sent in a version that is not spoken."""
-        self.call("GET", "/_ping").read()
+        self.negotiated()
         connection = self._idle()
         connection.send(method, self._location(path, query), {"Content-Type": media_type}, blocks)
         return _checked(connection.receive())

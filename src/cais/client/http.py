@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import _socket
 import os
+from sys import byteorder
 
 from cais.client.errors import CannotConnect, ConnectionLost, ProtocolError
 
@@ -25,18 +26,24 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 
 
 class Endpoint:
-    """Where an engine listens: `unix:///path` or `tcp://host:port`. Raises ValueError for another kind of address."""
+    """Where an engine listens: `unix:///path`, `tcp://host:port`, or, through the program ssh, `ssh://[user@]host[:port]`.
 
-    __slots__ = ("host", "port", "url")
+    Raises ValueError for another kind of address.
+    `patience_seconds`, where it is set, is how long its connections wait for anything before an OSError.
+    """
+
+    __slots__ = ("host", "is_remote", "patience_seconds", "port", "url")
 
     def __init__(self, url: str) -> None:
         scheme, separator, rest = url.partition("://")
-        if not separator or scheme not in {"unix", "tcp", "http"} or not rest:
+        if not separator or scheme not in {"unix", "tcp", "http", "ssh"} or not rest:
             raise ValueError(f"invalid bind address format: {url}")
         self.url = url
+        self.patience_seconds = 0
         self.host = rest
         self.port = 0
-        if scheme != "unix":
+        self.is_remote = scheme == "ssh"
+        if scheme in {"tcp", "http"}:
             host, _, port = rest.rstrip("/").rpartition(":")
             if not port.isdigit():
                 host, port = f"{host}:{port}".strip(":"), "2375"
@@ -45,10 +52,14 @@ class Endpoint:
 
     @property
     def is_unix(self) -> bool:
-        return self.port == 0
+        return self.port == 0 and not self.is_remote
 
     def connect(self) -> _socket.socket:
         """A connected stream socket. Raises OSError."""
+        if self.is_remote:
+            from cais.client.ssh import connect_through_ssh  # noqa: PLC0415 -- seldom needed
+
+            return connect_through_ssh(self.host)
         if self.is_unix:
             return self._connected(_socket.AF_UNIX, self.host)
         failure: OSError | None = None
@@ -59,10 +70,13 @@ class Endpoint:
                 failure = error
         raise failure or OSError(f"no address for {self.host}")
 
-    @staticmethod
-    def _connected(family: int, address: str | tuple[object, ...]) -> _socket.socket:
+    def _connected(self, family: int, address: str | tuple[object, ...]) -> _socket.socket:
         made = _socket.socket(family, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         try:
+            if self.patience_seconds:
+                interval = self.patience_seconds.to_bytes(8, byteorder) + bytes(8)  # struct timeval
+                made.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, interval)
+                made.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, interval)
             made.connect(address)
         except BaseException:
             made.close()
@@ -122,7 +136,7 @@ class Connection:
     ) -> None:
         """Send a request; a body that is not `bytes` goes in chunks. The answer is then due from `receive`."""
         self.idle = False
-        host = "localhost" if self.endpoint.is_unix else f"{self.endpoint.host}:{self.endpoint.port}"
+        host = f"{self.endpoint.host}:{self.endpoint.port}" if self.endpoint.port else "localhost"
         lines = [f"{method} {location} HTTP/1.1", f"Host: {host}", "User-Agent: cais"]
         lines.extend(f"{name}: {value}" for name, value in (headers or {}).items())
         if not isinstance(body, bytes):

@@ -62,7 +62,10 @@ class Dechunker:
 
 
 class LineStream:
-    """The lines of an answer's body, for a reader that must not wait."""
+    """The lines of an answer's body, for a reader that must not wait.
+
+    The first of them may have come with the answer's head: `read` once before waiting for the descriptor.
+    """
 
     __slots__ = ("_dechunker", "_rest", "_socket", "_unread", "ended")
 

@@ -74,18 +74,13 @@ def set_name(name: str) -> None:
     os.close(fd)
 
 
-def command_line_place() -> tuple[int, int]:
-    """The address, and the bytes, of what `ps` shows as this process's arguments. proc_pid_stat(5)."""
+def set_command_line(text: str) -> None:
+    """Let `ps` show `text`, cut to what fits, in the place of this process's arguments. proc_pid_stat(5)."""
     with open("/proc/self/stat", "rb") as file:
         fields = file.read().rpartition(b")")[2].split()
     start, end = int(fields[45]), int(fields[46])  # arg_start and arg_end, the 48th and 49th with those before ")"
-    return start, end - start
-
-
-def set_command_line(place: tuple[int, int], text: str) -> None:
-    """Let `ps` show `text`, cut to what fits, in the place of this process's arguments."""
-    address, size = place
-    ctypes.memmove(address, text.encode()[: size - 1].ljust(size, b"\0"), size)
+    size = end - start
+    ctypes.memmove(start, text.encode()[: size - 1].ljust(size, b"\0"), size)
 
 
 def bounding_set() -> frozenset[int]:

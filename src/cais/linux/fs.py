@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from termios import FIONREAD
 from typing import Self
 
-from cais.linux.libc import check, libc, syscall
+from cais.linux.libc import check, libc, number, syscall
 
 # <linux/openat2.h>
 RESOLVE_NO_XDEV = 0x01
@@ -24,6 +24,7 @@ PROC_SUPER_MAGIC = 0x9FA0
 DEVPTS_SUPER_MAGIC = 0x1CD1
 
 _MAX_DESCRIPTOR = 0xFFFFFFFF  # close_range(2): "~0U"
+_CLOSE_RANGE = ctypes.c_long(number("close_range"))
 
 # <linux/falloc.h>
 _FALLOC_FL_KEEP_SIZE = 1
@@ -194,10 +195,15 @@ def read_regular(root_fd: int, path: str, limit_bytes: int) -> bytes:
 def close_from(first: int, keep: int = -1) -> None:
     """Close every descriptor from `first` on but `keep`. close_range(2)."""
     if keep > first:
-        syscall("close_range", first, keep - 1, 0)
+        _close_range(first, keep - 1)
     if keep >= first:
         first = keep + 1
-    syscall("close_range", first, _MAX_DESCRIPTOR, 0)
+    _close_range(first, _MAX_DESCRIPTOR)
+
+
+def _close_range(first: int, last: int) -> None:
+    # Not through `syscall`: this is called in processes whose every page costs, and looks at fewer like this.
+    check(libc.syscall(_CLOSE_RANGE, ctypes.c_long(first), ctypes.c_long(last), ctypes.c_long(0)))
 
 
 def readable_bytes(fd: int) -> int:

@@ -22,6 +22,13 @@ _LENGTH = struct.Struct("!I")
 # A container's environment and arguments are bounded by the kernel at 6 MB (execve(2)); JSON may escape each byte.
 _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
+# As plain numbers: to combine the interpreter's own flags runs through much of its enum module, and each page that
+# is looked at in a monitor becomes one of its own, for reference counts are written there.
+_MSG_NOSIGNAL, _MSG_DONTWAIT = int(socket.MSG_NOSIGNAL), int(socket.MSG_DONTWAIT)
+_MSG_CMSG_CLOEXEC, _MSG_CTRUNC = int(socket.MSG_CMSG_CLOEXEC), int(socket.MSG_CTRUNC)
+# What json.loads comes to in the end, for the same reason
+_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+
 Message = dict[str, Any]
 
 
@@ -95,7 +102,7 @@ class Channel:
         Raises: ChannelClosed when the other side is gone and nothing is left to read.
         """
         try:
-            while not self._ended and self._fill(socket.MSG_DONTWAIT):
+            while not self._ended and self._fill(_MSG_DONTWAIT):
                 pass
         except BlockingIOError:
             pass
@@ -117,26 +124,24 @@ class Channel:
     def _try_send(self, data: memoryview, descriptors: Sequence[int]) -> int:
         """How much of `data` the socket took."""
         try:
-            return self._send(data, descriptors, socket.MSG_DONTWAIT)
+            return self._send(data, descriptors, _MSG_DONTWAIT)
         except BlockingIOError:
             return 0
         except OSError as error:
             raise ChannelClosed(str(error)) from error
 
     def _send(self, data: memoryview, descriptors: Sequence[int], flags: int) -> int:
-        flags |= socket.MSG_NOSIGNAL
+        flags |= _MSG_NOSIGNAL
         if not descriptors:
             return self.socket.send(data, flags)
         return self.socket.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))], flags)
 
     def _fill(self, flags: int) -> bool:
         try:
-            data, ancillary, happened, _ = self.socket.recvmsg(
-                _READ_BYTES, _ANCILLARY_BYTES, flags | socket.MSG_CMSG_CLOEXEC
-            )
+            data, ancillary, happened, _ = self.socket.recvmsg(_READ_BYTES, _ANCILLARY_BYTES, flags | _MSG_CMSG_CLOEXEC)
         except ConnectionError:
             data, ancillary, happened = b"", [], 0
-        if ancillary or happened & socket.MSG_CTRUNC:
+        if ancillary or happened & _MSG_CTRUNC:
             # One call never takes the descriptors of two messages. A process that may open no more gets fewer.
             received = array("i", b"".join(content for _, _, content in ancillary))
             self._descriptors.append(received.tolist())
@@ -153,9 +158,9 @@ class Channel:
         if len(self._buffer) < _LENGTH.size + length:
             return None
         try:
-            message: Message = json.loads(self._buffer[_LENGTH.size : _LENGTH.size + length])
+            message: Message = _scan(self._buffer[_LENGTH.size : _LENGTH.size + length].decode(), 0)[0]
             wanted = message.pop("fds", 0)
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        except (StopIteration, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ChannelClosed(f"a message is not valid: {error}") from error
         del self._buffer[: _LENGTH.size + length]
         return message, self._descriptors.popleft() if wanted and self._descriptors else []

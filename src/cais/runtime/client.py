@@ -268,7 +268,7 @@ class Monitor:
         self._sequence = 0
         self._exited = False
         self._abandoned = False
-        self._early: list[Event] | None = []  # events before `start` or `connect` has returned
+        self._early: list[Event] | None = []  # events that wait until a call has returned
         self._burial: asyncio.Task[None] | None = None
 
     async def start(self, spawner: _Spawner, request: StartRequest, attachments: Sequence[Attachment]) -> None:
@@ -420,6 +420,7 @@ class Monitor:
             future = self._replies.pop(message["seq"], None)
             if future and not future.done():
                 future.set_result(message)
+                self._hold_events()
         elif kind in _EVENTS:
             event: Event = _EVENTS[kind].from_json(message)
             self._exited = self._exited or isinstance(event, Exited)
@@ -437,8 +438,14 @@ class Monitor:
         elif not self._abandoned:
             self._on_event(self, event)
 
+    def _hold_events(self) -> None:
+        """Let who waits for what was just received go on before it is told of what happened after that."""
+        if self._early is None:
+            self._early = []
+            asyncio.get_running_loop().call_soon(self._deliver_early)
+
     def _deliver_early(self) -> None:
-        """Deliver what came before the caller had this object."""
+        """Deliver what was held."""
         early, self._early = self._early, None
         for event in early or ():
             self._deliver(event)

@@ -59,7 +59,8 @@ class Task:
 class _Starting:
     """A process whose joiner is at work. client: the descriptor of its client, which belongs to this until it runs.
 
-    done: None until somebody has asked for the start. ahead: it was prepared before that.
+    done: None until somebody has asked for the start. ahead: it was prepared before that. goes: the joiner may go on,
+    and is told so when its terminal, if it is to have one, is here and has its size.
     """
 
     request: ExecRequest
@@ -74,6 +75,7 @@ class _Starting:
     options: StreamOptions | None = None
     done: Done | None = None
     ahead: bool = False
+    goes: bool = False
     terminal_fd: int = -1
     failure: StartFailed | None = None
 
@@ -135,10 +137,9 @@ class Execs:
         starting = self._find_prepared(request.id)
         if starting is not None:
             starting.request = request  # with the terminal's size, which only the start knows
-            _size_terminal(starting)
-        if starting is None or not _tell_go(starting.channel):
+        if starting is None or not _let_go(starting):
             starting = self._fork_joiner(request, main_pidfd)
-            _tell_go(starting.channel)
+            _let_go(starting)
         starting.client, starting.options, starting.done = client, options, done
 
     def forget(self, exec_id: str) -> None:
@@ -222,7 +223,8 @@ class Execs:
         for message, descriptors in messages:
             if message["type"] == "terminal" and descriptors:
                 starting.terminal_fd = descriptors[0]
-                _size_terminal(starting)
+                if starting.goes:
+                    _let_go(starting)
             elif message["type"] == "failed":
                 starting.failure = starting.failure or StartFailed(Reason(message["reason"]), message["message"])
 
@@ -259,7 +261,7 @@ class Execs:
             again = self._fork_joiner(starting.request, starting.main_pidfd)
         except OSError:
             return False
-        _tell_go(again.channel)
+        _let_go(again)
         again.client, again.options, again.done = starting.client, starting.options, starting.done
         return True
 
@@ -320,16 +322,16 @@ def _signal(pidfd: int, number: int) -> None:
         pass
 
 
-def _size_terminal(starting: _Starting) -> None:
-    size = starting.request.terminal_size
-    if size and starting.terminal_fd >= 0:
-        tty.set_size(starting.terminal_fd, *size)
-
-
-def _tell_go(channel: Channel) -> bool:
-    """Let a joiner go on; False where it is gone."""
+def _let_go(starting: _Starting) -> bool:
+    """Let a joiner go on, now or when its terminal has come; False where it is gone."""
+    starting.goes = True
+    if starting.request.process.get("terminal"):
+        if starting.terminal_fd < 0:
+            return True
+        if starting.request.terminal_size:
+            tty.set_size(starting.terminal_fd, *starting.request.terminal_size)
     try:
-        channel.send({"type": "go"})
+        starting.channel.send({"type": "go"})
     except ChannelClosed:
         return False
     return True

@@ -21,7 +21,7 @@ Every message is a JSON object with a `type`; these classes are its typed forms.
 so that an older monitor and a newer caisd understand each other.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 
@@ -31,13 +31,14 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object of this record. Other values than records are not copied."""
-        return {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
+        names: tuple[str, ...] = type(self).__match_args__  # the fields; dataclasses.fields() looks at far more
+        return {name: _plain(getattr(self, name)) for name in names}
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Self:
         """The record of a JSON object; unknown keys are ignored, missing ones take their defaults."""
-        known = {item.name for item in fields(cls)}
-        return cls(**{key: value for key, value in raw.items() if key in known})
+        names: tuple[str, ...] = cls.__match_args__
+        return cls(**{name: raw[name] for name in names if name in raw})
 
 
 def _plain(value: object) -> object:

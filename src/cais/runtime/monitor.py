@@ -39,9 +39,10 @@ from cais.runtime.poller import Poller
 from cais.runtime.streams import Streams
 
 SOCKET_NAME = "monitor.sock"
-COMMAND_LINE = credentials.command_line_place()  # it holds paths of the host, which are nothing for a container
 _EVENTS = {Exited: "exited", ExecExited: "exec-exited", Detached: "detached", Oom: "oom"}
 _HELD_BACK_SECONDS = 0.5
+_OOM_SECONDS = 2.0  # how long after it told of a lack of memory the kernel may take to kill a process …
+_OOM_COUNT_SECONDS = 0.02  # … and how often it is asked whether it has
 _LAST_WORDS_SECONDS = 30.0  # how long clients may take for what is left when the container has ended
 
 
@@ -76,6 +77,7 @@ class Monitor:
         self._main: Task
         self._started_at_ns = 0
         self._oom_kills = 0
+        self._oom_told_at = 0.0
         self._oom_fd: int | None = None
         self._told_exit = False
 
@@ -92,12 +94,23 @@ class Monitor:
         self._tell({"type": "started", "pid": self._main.pid, "started_at_ns": self._started_at_ns})
         self._watch_oom()
         while self._main.exit_code is None:
-            held = any(task.streams.held_back for task in self._tasks())
-            self._poller.run_once(_HELD_BACK_SECONDS if held else None)
-            if held:
-                for task in self._tasks():
-                    task.streams.reconsider()
+            patience = self._patience_seconds()
+            self._poller.run_once(patience)
+            if patience is not None:
+                self._look_again()
         self._finish()
+
+    def _patience_seconds(self) -> float | None:
+        """How long nothing need happen before `_look_again`; None where it is not needed."""
+        if self._oom_told_at:
+            return _OOM_COUNT_SECONDS
+        return _HELD_BACK_SECONDS if any(task.streams.held_back for task in self._tasks()) else None
+
+    def _look_again(self) -> None:
+        for task in self._tasks():
+            task.streams.reconsider()
+        if self._oom_told_at:
+            self._count_oom_kills()
 
     # Starting
 
@@ -120,14 +133,15 @@ class Monitor:
             raise
 
     def _start_first(self, streams: Streams) -> Task:
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(os.path.join(self._outline.bundle, "rootfs"), 0o700)
+        try:
+            os.mkdir(f"{self._outline.bundle}/rootfs", 0o700)
+        except FileExistsError:
+            pass
         theirs, ours = (None, None) if self._outline.terminal else make_pipes(self._outline.open_stdin)
         first = self._launch(theirs or ())
         close_all(theirs)
         try:
-            with contextlib.closing(first.channel):
-                self._await_exec(first.channel, streams)
+            self._await_exec(first.channel, streams)
             self._started_at_ns = time.time_ns()
             task = Task(first.pid, os.pidfd_open(first.pid), streams)
         except BaseException as error:
@@ -135,6 +149,8 @@ class Monitor:
             if not isinstance(error, _NoGroup):
                 self._remove_group()
             raise
+        finally:
+            first.channel.close()
         self._poller.add(task.pidfd, select.EPOLLIN, lambda _: self._on_main_end())
         if ours:
             streams.use_pipes(*ours)
@@ -144,9 +160,11 @@ class Monitor:
         """Tell the first process, which waits, what it becomes; another one if this one does not fit or is gone."""
         message = {"type": "launch", "request": self._request}
         if self._outline.pid_namespace == self._first.pid_namespace:
-            with contextlib.suppress(ChannelClosed):
+            try:
                 self._first.channel.send(message, stdio)
                 return self._first
+            except ChannelClosed:
+                pass  # it was killed while it waited
         self._first.channel.close()
         self._first.end()
         first = FirstProcess(self._hierarchy, self._outline.pid_namespace)
@@ -362,13 +380,18 @@ class Monitor:
     def _on_oom(self, fd: int) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(fd, 4096)
+        self._oom_told_at = time.monotonic()
         self._count_oom_kills()
 
     def _count_oom_kills(self) -> None:
+        """Tell of processes that were killed. Of a lack of memory, the kernel tells before it kills and counts."""
         kills = self._cgroup.oom_kills()
         if kills > self._oom_kills:
             self._oom_kills = kills
             self._announce(Oom())
+        elif time.monotonic() - self._oom_told_at < _OOM_SECONDS:
+            return
+        self._oom_told_at = 0.0
 
     def _finish(self) -> None:
         """The first process has ended: end the rest, record it, tell caisd, and let the clients have what is left."""
@@ -457,11 +480,11 @@ def main(hierarchy: Hierarchy, connection: socket.socket) -> NoReturn:
         close_from(3, keep=connection.fileno())  # a connection of another container would never be seen to end
         credentials.set_name("cais-monitor")
         first = FirstProcess(hierarchy, "")
-        with contextlib.closing(Channel(connection)) as channel:
-            message, descriptors = channel.receive()
+        channel = Channel(connection)
+        message, descriptors = channel.receive()
+        channel.close()
         outline = Outline.from_json(message["outline"])
         name = f"of {outline.id}"
-        credentials.set_command_line(COMMAND_LINE, f"cais-monitor {outline.id}")
         options = [StreamOptions.from_json(item) for item in message["attachments"]]
         control, listener = (socket.socket(fileno=fd) for fd in descriptors[:2])
         attachments = list(zip(descriptors[2:], options, strict=True))

@@ -25,7 +25,8 @@ def main(connection_fd: int) -> NoReturn:
     """Serve caisd on the connected socket `connection_fd` until it closes its end."""
     os.setsid()
     credentials.set_name("cais-spawner")
-    credentials.set_command_line(monitor.COMMAND_LINE, "cais-spawner")
+    # It holds paths of the host, which are nothing for a container to see.
+    credentials.set_command_line("cais-runtime")
     credentials.set_dumpable(False)
     reset_signals()
     _ignore_children()

@@ -1,4 +1,4 @@
-"""What docker asks an engine for, our own command asks for too: both talk to a server that writes their requests down."""
+"""What docker asks an engine for, our own command asks for too: a server writes down the requests of both."""
 
 import json
 import os
@@ -38,6 +38,7 @@ ANSWERS: dict[str, object] = {
     "/update": {},
     "/wait": {"StatusCode": 0},
 }
+UNORDERED = {"Binds", "Env"}  # docker keeps these in maps on the way
 LOOKED_UP = "/containers/a/json"  # by docker before it asks for what it is to do
 
 
@@ -86,7 +87,7 @@ def told(value: Any) -> Any:
         return [told(item) for item in value]
     if not isinstance(value, dict):
         return value
-    inner = {name: told(item) for name, item in value.items()}
+    inner = {name: told(sorted(item) if name in UNORDERED and item else item) for name, item in value.items()}
     return {name: item for name, item in inner.items() if _says_something(name, item)}
 
 
