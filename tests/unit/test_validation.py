@@ -73,11 +73,11 @@ def test_what_the_command_sends_by_default_is_fine() -> None:
 UNSUPPORTED: list[dict[str, Any]] = [
     {"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}, {"VolumesFrom": ["x"]}, {"Links": ["x:y"]},
     {"DeviceRequests": [{"Driver": "nvidia"}]}, {"Mounts": [{"Type": "bind"}]}, {"PidMode": "host"},
-    {"PidMode": "container:x"}, {"UTSMode": "host"}, {"IpcMode": "host"}, {"UsernsMode": "x"}, {"CgroupParent": "/x"},
-    {"NetworkMode": "mine"}, {"NetworkMode": "container:x"}, {"RestartPolicy": {"Name": "always"}}, {"Init": True},
+    {"PidMode": "container:x"}, {"UTSMode": "host"}, {"IpcMode": "host"}, {"UsernsMode": "x"},
+    {"NetworkMode": "mine"}, {"NetworkMode": "container:x"}, {"Init": True},
     {"LogConfig": {"Type": "journald"}}, {"LogConfig": {"Type": "json-file", "Config": {"tag": "x"}}},
     {"PublishAllPorts": True}, {"ExtraHosts": ["x:host-gateway"]}, {"StorageOpt": {"size": "1G"}},
-    {"Annotations": {"a": "b"}}, {"BlkioDeviceReadBps": [{"Path": "/dev/vda", "Rate": 1}]}, {"VolumeDriver": "x"},
+    {"BlkioDeviceReadBps": [{"Path": "/dev/vda", "Rate": 1}]}, {"VolumeDriver": "x"},
     {"CpuRealtimeRuntime": 1}, {"SecurityOpt": ["apparmor=x"]},
 ]  # fmt: skip
 
@@ -92,7 +92,6 @@ def test_an_option_that_is_not_carried_out_is_refused_by_name(host_config: dict[
     "config",
     [
         {"Volumes": {"/data": {}}}, {"MacAddress": "02:42:ac:11:00:02"}, {"NetworkDisabled": True},
-        {"Healthcheck": {"Test": ["CMD", "true"]}},
         {"NetworkingConfig": {"EndpointsConfig": {"mine": {}}}},
         {"NetworkingConfig": {"EndpointsConfig": {"bridge": {"Aliases": ["x"]}}}},
     ],

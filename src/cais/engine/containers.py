@@ -137,6 +137,37 @@ class Containers:
             self._dirty.add(container)
             self._changed.set()
 
+    async def flush(self) -> None:
+        """Writes what is not written yet; what cannot be written now is written later."""
+        await self._write_dirty()
+
+    async def rename(self, container: Container, name: str) -> None:
+        """Gives the container another name. Raises InvalidArgument, Conflict when the name is taken."""
+        if not name:
+            raise InvalidArgument("Neither old nor new names may be empty")
+        new = names.check_name(name)
+        old = container.name
+        if new == old:
+            raise InvalidArgument("Renaming a container with the same name as its current name")
+        async with container.lock:
+            if container.removed or container.removing:
+                raise NotFound(f"No such container: {container.id}")
+            self._reserve(new, container.id)
+            container.record.name = new
+            row = (new, encode_record(container.record), container.id)
+            try:
+                await self._database.run(
+                    lambda connection: connection.execute(
+                        "UPDATE containers SET name = ?, record = ? WHERE id = ?", row
+                    )
+                )
+            except BaseException:
+                container.record.name = old
+                del self._ids_by_name[new]
+                raise
+            del self._ids_by_name[old]
+        self._events.emit("container", "rename", container.id, container.event_attributes(oldName=f"/{old}"))
+
     async def discard(self, container: Container) -> None:
         """Takes the container away for good. The caller holds its lock and has seen to it that it does not run."""
         self._dirty.discard(container)

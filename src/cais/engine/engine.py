@@ -19,10 +19,12 @@ from types import TracebackType
 from typing import Self
 
 from cais.engine import attach, logs, recovery, seccomp, starting
+from cais.engine.adjust import Adjustments
 from cais.engine.container import Condition, Container
 from cais.engine.containers import Containers
 from cais.engine.events import EventBus
 from cais.engine.execs import Execs
+from cais.engine.health import HealthChecks
 from cais.engine.host import Host, read_host
 from cais.engine.image import ImageUser
 from cais.engine.images import Images
@@ -57,7 +59,9 @@ class Engine:
         self._stack = AsyncExitStack()
         self.containers: Containers
         self.lifecycle: Lifecycle
+        self.adjust: Adjustments
         self.execs: Execs
+        self._health: HealthChecks
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -112,6 +116,8 @@ class Engine:
             await recovery.recover(settings, self.containers, self.lifecycle, self.execs, self._trash)
         finally:
             await spawner
+        stack.push_async_callback(self._quiet)
+        self.lifecycle.open()
         self._tasks.start(self._warm(), "compile the default seccomp policy")
 
     def _wire(self) -> None:
@@ -119,11 +125,17 @@ class Engine:
             settings=self.settings, host=self.host, database=self.database, images=self.images, events=self.events,
             trash=self._trash,
         )  # fmt: skip
+        self.execs = Execs(self.settings, self.host, self.containers, self.events)
+        self._health = HealthChecks(self.containers, self.execs, self.events, self._tasks)
         self.lifecycle = Lifecycle(
             settings=self.settings, host=self.host, containers=self.containers, images=self.images,
-            runtime=self.runtime, events=self.events, tasks=self._tasks,
+            runtime=self.runtime, events=self.events, tasks=self._tasks, watcher=self._health,
         )  # fmt: skip
-        self.execs = Execs(self.settings, self.host, self.containers, self.events)
+        self._health.on_unhealthy = self.lifecycle.restart_unhealthy
+        self.adjust = Adjustments(
+            settings=self.settings, host=self.host, containers=self.containers, events=self.events,
+            watcher=self._health,
+        )  # fmt: skip
         self.images.users = self._users_of
 
     async def _open_runtime(self) -> None:
@@ -138,6 +150,11 @@ class Engine:
         except CaisError as error:
             _log.warning("%s", error)
 
+    async def _quiet(self) -> None:
+        """Nothing is begun any more by itself: no restart, no health check."""
+        self.lifecycle.close()
+        await self._health.close()
+
     async def _let_go(self) -> None:
         """Drops the connections to monitors and waiting clients; the containers run on."""
         for container in self.containers:
@@ -147,7 +164,7 @@ class Engine:
 
     def _users_of(self, image_id: str) -> list[ImageUser]:
         return [
-            ImageUser(container.id, container.name, container.running)
+            ImageUser(container.id, container.name, container.active)
             for container in self.containers
             if container.record.image_id == image_id
         ]

@@ -9,11 +9,12 @@ import re
 from typing import Final
 
 from cais.engine.host import Host
-from cais.engine.models import HostConfig
+from cais.engine.models import HealthConfig, HostConfig
 from cais.engine.text import printable
 from cais.errors import InvalidArgument, Unsupported
 
 MIN_MEMORY_BYTES: Final = 6 * 1024 * 1024
+MIN_DURATION_NS: Final = 1_000_000
 ULIMITS: Final = frozenset(
     {
         "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss",
@@ -138,3 +139,13 @@ def ulimits(hc: HostConfig) -> None:
             f"ulimit soft limit must be less than or equal to hard limit: {limit.Soft} > {limit.Hard}",
         )
         names.add(limit.Name)
+
+
+def health(config: HealthConfig) -> None:
+    """Raises InvalidArgument for times or a number of retries that make no sense."""
+    for name in ("Interval", "Timeout", "StartPeriod", "StartInterval"):
+        refuse(
+            getattr(config, name) != 0 and getattr(config, name) < MIN_DURATION_NS,
+            f"{name} in Healthcheck cannot be less than 1ms",
+        )
+    refuse(config.Retries < 0, "Retries in Healthcheck cannot be negative")

@@ -56,7 +56,7 @@ def build(record: Record, host: Host, etc: EtcFiles, cgroup_parent: str) -> byte
         "mounts": list(_mounts(record, etc)),
         "linux": {
             "namespaces": [{"type": kind} for kind in _namespaces(hc)],
-            "cgroupsPath": f"{cgroup_parent}/{record.id}",
+            "cgroupsPath": cgroups_path(record, cgroup_parent),
             "devices": [node for node, _ in _devices(hc)],
             "resources": _resources(hc),
             "sysctl": _sysctls(hc),
@@ -67,6 +67,11 @@ def build(record: Record, host: Host, etc: EtcFiles, cgroup_parent: str) -> byte
     if config.Domainname:
         document["domainname"] = config.Domainname
     return _encoder.encode(document)
+
+
+def cgroups_path(record: Record, cgroup_parent: str) -> str:
+    """The path of a container's control groups: below the user's choice of a parent, or the engine's own."""
+    return f"{record.host_config.CgroupParent.rstrip('/') or cgroup_parent}/{record.id}"
 
 
 def process(record: Record, host: Host) -> Json:
@@ -232,8 +237,12 @@ def _masked(hc: HostConfig, host: Host) -> list[str]:
 
 
 def _resources(hc: HostConfig) -> Json:
+    return {"devices": _device_rules(hc), **limits_of(hc)}
+
+
+def limits_of(hc: HostConfig) -> Json:
+    """The limits that can be changed while a container runs, as OCI has them; 0 is "not asked"."""
     resources: Json = {
-        "devices": _device_rules(hc),
         "memory": {
             "limit": hc.Memory,
             "swap": hc.MemorySwap,

@@ -20,7 +20,6 @@ _RUNTIMES: Final = frozenset({"", RUNTIME, "runc", "io.containerd.runc.v2"})
 _LOG_DRIVERS: Final = frozenset(
     {"awslogs", "fluentd", "gcplogs", "gelf", "journald", "local", "splunk", "syslog"}
 )  # fmt: skip
-_RESTART_POLICIES: Final = frozenset({"always", "on-failure", "unless-stopped"})
 
 # name in the request, and what it is called in an answer
 _LISTS: Final = (
@@ -35,12 +34,10 @@ _LISTS: Final = (
     ("BlkioDeviceWriteIOps", "block IO limits"),
     ("Mounts", "mounts (--mount)"),
     ("StorageOpt", "storage options"),
-    ("Annotations", "annotations"),
 )
 _TEXTS: Final = (
     ("VolumeDriver", "volume drivers"),
     ("Cgroup", "the cgroup of another container"),
-    ("CgroupParent", "a parent cgroup"),
 )
 _NUMBERS: Final = (
     ("CpuRealtimePeriod", "real-time scheduling"),
@@ -89,9 +86,6 @@ def _found(request: CreateRequest) -> Iterator[str]:
         yield "a MAC address (MacAddress)"
     if request.NetworkDisabled is True:
         yield "NetworkDisabled"
-    health = request.Healthcheck
-    if isinstance(health, msgspec.Struct) and health.Test not in (None, [], ["NONE"]):
-        yield "a health check (Healthcheck)"
     yield from _networking(request)
 
 
@@ -121,17 +115,3 @@ def _check_names(host: HostConfig) -> None:
         raise NotFound(f'error looking up logging plugin {printable(driver)}: plugin "{printable(driver)}" not found')
     if host.Runtime not in _RUNTIMES:
         raise InvalidArgument(f"unknown or invalid runtime name: {printable(host.Runtime)}")
-    policy = host.restart_policy.Name
-    if policy in _RESTART_POLICIES:
-        if host.AutoRemove:
-            raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
-        raise Unsupported(f'the restart policy "{policy}" is not supported yet by Cais')
-    if policy not in {"", "no"}:
-        raise InvalidArgument(
-            f"invalid restart policy: unknown policy '{printable(policy)}'; "
-            "use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
-        )
-    if host.restart_policy.MaximumRetryCount != 0:
-        raise InvalidArgument(
-            "invalid restart policy: maximum retry count cannot be used with restart policy 'no'"
-        )  # fmt: skip

@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from cais.engine import capabilities, limits, mounts, unsupported
+from cais.engine import capabilities, limits, mounts, restarts, unsupported
 from cais.engine.host import Host
 from cais.engine.limits import refuse
-from cais.engine.models import CreateRequest, HostConfig, strings
+from cais.engine.models import CreateRequest, HealthConfig, HostConfig, strings
 from cais.engine.security import parse_security_options
 from cais.engine.signals import parse_signal
 from cais.engine.text import printable
@@ -72,6 +72,8 @@ def _config(request: CreateRequest) -> None:
     refuse(any("\0" in text for text in texts), "invalid container configuration: a value contains a NUL byte")
     if isinstance(request.StopSignal, str) and request.StopSignal:
         parse_signal(request.StopSignal)
+    if isinstance(request.Healthcheck, HealthConfig):
+        limits.health(request.Healthcheck)
     for port in request.ExposedPorts or {}:
         check_port(port)
 
@@ -104,6 +106,11 @@ def _names(hc: HostConfig, host: Host) -> None:
     hc.IpcMode = hc.IpcMode or "private"
     hc.NetworkMode = hc.NetworkMode or "default"
     hc.Runtime = unsupported.RUNTIME
+    restarts.check(hc.restart_policy)
+    refuse(
+        hc.AutoRemove and hc.restart_policy.Name not in {"", "no"},
+        "can't create 'AutoRemove' container with restart policy",
+    )
     hc.restart_policy.Name = hc.restart_policy.Name or "no"
     hc.log_config.Type = hc.log_config.Type or "json-file"
     _log_options(hc.log_config.Type, hc.log_config.Config)

@@ -8,7 +8,7 @@ from cais.engine.containers import Containers
 from cais.engine.execs import Exec
 from cais.engine.images import Images
 from cais.engine.listing import mount_points, network_name, status_text
-from cais.engine.models import EndpointSettings, strings, timestamp
+from cais.engine.models import EndpointSettings, Health, Status, strings, timestamp
 from cais.engine.settings import Settings
 from cais.engine.usage import Sizes
 from cais.errors import CaisError
@@ -61,11 +61,11 @@ def inspect(
 def state(container: Container) -> Json:
     """ContainerState."""
     current = container.record.state
-    return {
+    answer: Json = {
         "Status": container.status,
-        "Running": current.running,
-        "Paused": False,
-        "Restarting": False,
+        "Running": current.active,
+        "Paused": current.status is Status.PAUSED,
+        "Restarting": current.status is Status.RESTARTING,
         "OOMKilled": current.oom_killed,
         "Dead": False,
         "Pid": current.pid,
@@ -73,6 +73,25 @@ def state(container: Container) -> Json:
         "Error": current.error,
         "StartedAt": timestamp(current.started_at_ns),
         "FinishedAt": timestamp(current.finished_at_ns),
+    }
+    if current.health is not None:
+        answer["Health"] = _health(current.health)
+    return answer
+
+
+def _health(health: Health) -> Json:
+    return {
+        "Status": health.status,
+        "FailingStreak": health.failing_streak,
+        "Log": [
+            {
+                "Start": timestamp(result.start_ns),
+                "End": timestamp(result.end_ns),
+                "ExitCode": result.exit_code,
+                "Output": result.output,
+            }
+            for result in health.log
+        ],
     }
 
 

@@ -127,6 +127,9 @@ class Cgroup(Protocol):
     def thaw(self) -> None:
         """Let the processes go on."""
 
+    def frozen(self) -> bool:
+        """Whether the processes stand still, or are about to."""
+
     def oom_kills(self) -> int:
         """How many processes the kernel killed here for want of memory; 0 where that isn't known."""
 

@@ -189,6 +189,9 @@ class V1Cgroup:
     def thaw(self) -> None:
         files.write(f"{self._freezer()}/freezer.state", "THAWED")
 
+    def frozen(self) -> bool:
+        return files.read_lines(f"{self._freezer()}/freezer.state") in (["FROZEN"], ["FREEZING"])
+
     def oom_kills(self) -> int:
         directory = self.directory("memory")
         return files.read_table(f"{directory}/memory.oom_control").get("oom_kill", 0) if directory else 0

@@ -204,6 +204,9 @@ class V2Cgroup:
     def thaw(self) -> None:
         files.write(f"{self.directory}/cgroup.freeze", "0")
 
+    def frozen(self) -> bool:
+        return files.read_number(f"{self.directory}/cgroup.freeze") == 1
+
     def oom_kills(self) -> int:
         return files.read_table(f"{self.directory}/memory.events").get("oom_kill", 0)
 
