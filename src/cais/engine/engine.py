@@ -18,20 +18,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cais.engine import attach, logs, recovery, seccomp, starting
+from cais.engine import attach, changes, export, logs, recovery, seccomp, starting
 from cais.engine.adjust import Adjustments
 from cais.engine.container import Condition, Container
 from cais.engine.containers import Containers
 from cais.engine.events import EventBus
 from cais.engine.execs import Execs
+from cais.engine.filters import Filters
 from cais.engine.health import HealthChecks
 from cais.engine.host import Host, read_host
 from cais.engine.image import ImageUser
 from cais.engine.images import Images
 from cais.engine.lifecycle import Lifecycle
+from cais.engine.prune import Pruned, Pruning
 from cais.engine.settings import Settings
 from cais.engine.statefolder import StateFolder
 from cais.engine.tasks import Tasks
+from cais.engine.text import reason
 from cais.engine.trash import Trash
 from cais.errors import CaisError, Forbidden, Internal, Unsupported
 from cais.runtime.cgroups import CgroupError, open_hierarchy
@@ -91,6 +94,30 @@ class Engine:
             self._log_path(container), options, framed, ended=lambda: container.wait(Condition.NOT_RUNNING)
         )  # fmt: skip
 
+    async def changes(self, container: Container) -> list[changes.Change]:
+        """What the container has changed of its image's files. Raises Internal when it cannot be read."""
+        try:
+            return await asyncio.to_thread(changes.changes, self._upper(container), self._lower(container))
+        except OSError as error:
+            raise Internal(f"cannot read the changes of container {container.id}: {reason(error)}") from error
+
+    async def export(self, container: Container) -> AsyncGenerator[bytes, None]:
+        """The container's file system as a tar archive. Raises Internal when it cannot be begun."""
+        archive = await export.export(self._upper(container), self._lower(container))
+        self.events.emit("container", "export", container.id, container.event_attributes())
+        return archive
+
+    async def prune(self, filters: Filters) -> Pruned:
+        """Removes the containers that don't run and that the filters let through. Raises InvalidArgument, Conflict."""
+        return await self._pruning.prune(filters)
+
+    def _upper(self, container: Container) -> Path:
+        return self.containers.folder(container.id) / "rw" / "diff"
+
+    def _lower(self, container: Container) -> list[str]:
+        image = self.images.get(container.record.image_id)
+        return [*self.images.lower_dirs(image), str(self.settings.init_layer)]
+
     async def _open(self, stack: AsyncExitStack) -> None:
         if os.geteuid() != 0:
             raise Forbidden("the engine must run as root")
@@ -137,6 +164,7 @@ class Engine:
             watcher=self._health,
         )  # fmt: skip
         self.images.users = self._users_of
+        self._pruning = Pruning(self.containers, self.lifecycle, self.events)
 
     async def _open_runtime(self) -> None:
         try:

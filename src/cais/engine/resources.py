@@ -3,15 +3,23 @@
 Everything here blocks for a moment, and is called in a thread.
 """
 
+import functools
+
 from cais.engine import spec
 from cais.engine.models import Record
 from cais.engine.settings import Settings
-from cais.runtime.cgroups import Cgroup, CgroupError, Resources, Stats, open_hierarchy
+from cais.runtime.cgroups import Cgroup, CgroupError, Hierarchy, Resources, Stats, open_hierarchy
+
+
+@functools.cache
+def _hierarchy() -> Hierarchy:
+    """What the host has mounted; it is looked up once."""
+    return open_hierarchy()
 
 
 def group(record: Record, settings: Settings) -> Cgroup:
     """The control groups of a container, which is taken to run. Raises CgroupError."""
-    return open_hierarchy().open(spec.cgroups_path(record, settings.cgroup_parent))
+    return _hierarchy().open(spec.cgroups_path(record, settings.cgroup_parent))
 
 
 def update(record: Record, settings: Settings, changed: spec.Json) -> None:
