@@ -67,7 +67,9 @@ def info(engine: Engine) -> Json:
         "Driver": STORAGE_DRIVER,
         "DriverStatus": [["Backing Filesystem", _filesystem(engine.settings.data_root)], ["Supports d_type", "true"],
                          ["Native Overlay Diff", "true"], ["userxattr", "false"]],
-        "Plugins": {"Volume": [], "Network": ["host", "null"], "Authorization": None, "Log": ["json-file", "none"]},
+        "Plugins": {
+            "Volume": [], "Network": ["host", "null"], "Authorization": None, "Log": ["json-file", "local", "none"],
+        },
         "MemoryLimit": features.memory,
         "SwapLimit": features.swap,
         "CpuCfsPeriod": features.cpu_quota,

@@ -13,7 +13,7 @@ import logging
 import time
 from typing import Final, Protocol
 
-from cais.engine import resources, restarts, starting
+from cais.engine import joining, resources, restarts, starting
 from cais.engine.container import Condition, Container
 from cais.engine.containers import Containers
 from cais.engine.events import EventBus
@@ -317,8 +317,9 @@ class Lifecycle:
         image = self._images.get(container.record.image_id)
         lower = (*self._images.lower_dirs(image), str(self._settings.init_layer))
         folder = self._containers.folder(container.id)
+        joined = joining.join(container, self._containers)
         request = await asyncio.to_thread(
-            starting.prepare, container.record, self._host, self._settings, folder, lower
+            starting.prepare, container.record, self._host, self._settings, folder, lower, joined=joined
         )  # fmt: skip
         clients = [
             Attachment(item.connection.fileno(), item.stdin, item.stdout, item.stderr, item.framed, item.detach_keys)

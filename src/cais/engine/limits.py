@@ -128,6 +128,20 @@ def processes_and_io(hc: HostConfig, host: Host) -> None:
     require(host.features.io_weight or not hc.BlkioWeight, "block IO weight is", "its kernel has no such control")
 
 
+def block_devices(hc: HostConfig, host: Host) -> None:
+    """Weights and rates of single block devices."""
+    features = host.features
+    for entry in hc.BlkioWeightDevice or ():
+        refuse(not 10 <= entry.Weight <= 1000, f"invalid weight for device: {entry.Path}:{entry.Weight}")
+        require(features.io_weight, "block IO weights of devices are", "its kernel has no such control")
+    for entries in (hc.BlkioDeviceReadBps, hc.BlkioDeviceWriteBps, hc.BlkioDeviceReadIOps, hc.BlkioDeviceWriteIOps):
+        for item in entries or ():
+            refuse(item.Rate < 0, f"invalid rate for device: {item.Path}:{item.Rate}")
+            require(features.io_throttle, "block IO limits are", "it has no blkio or io cgroup")
+    for path in (entry.Path for entry in (*(hc.BlkioWeightDevice or ()), *(hc.BlkioDeviceReadBps or ()))):
+        refuse(not path.startswith("/") or "\0" in path, f"bad format for device path: {printable(path)}")
+
+
 def ulimits(hc: HostConfig) -> None:
     """The limits of setrlimit(2)."""
     names: set[str] = set()

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote_plus
 
 import msgspec
 
@@ -330,4 +330,4 @@ def _newlines_backwards(chunk: bytes) -> Iterator[int]:
 
 
 def _details(attributes: dict[str, str]) -> str:
-    return ",".join(f"{quote(key)}={quote(value)}" for key, value in sorted(attributes.items()))
+    return ",".join(f"{quote_plus(key)}={quote_plus(value)}" for key, value in sorted(attributes.items()))

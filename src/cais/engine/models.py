@@ -94,6 +94,30 @@ class DeviceMapping(msgspec.Struct):
     CgroupPermissions: str = ""
 
 
+class WeightDevice(msgspec.Struct):
+    """The share of a block device's time."""
+
+    Path: str = ""
+    Weight: int = 0
+
+    @property
+    def value(self) -> int:
+        """The weight."""
+        return self.Weight
+
+
+class ThrottleDevice(msgspec.Struct):
+    """A rate on a block device, in bytes or operations a second."""
+
+    Path: str = ""
+    Rate: int = 0
+
+    @property
+    def value(self) -> int:
+        """The rate."""
+        return self.Rate
+
+
 class HostConfig(msgspec.Struct, kw_only=True):
     """The part of a container's configuration that depends on the host."""
 
@@ -139,11 +163,11 @@ class HostConfig(msgspec.Struct, kw_only=True):
     NanoCpus: int = 0
     CgroupParent: str = ""
     BlkioWeight: int = 0
-    BlkioWeightDevice: list[Empty] | None = None
-    BlkioDeviceReadBps: list[Empty] | None = None
-    BlkioDeviceWriteBps: list[Empty] | None = None
-    BlkioDeviceReadIOps: list[Empty] | None = None
-    BlkioDeviceWriteIOps: list[Empty] | None = None
+    BlkioWeightDevice: list[WeightDevice] | None = None
+    BlkioDeviceReadBps: list[ThrottleDevice] | None = None
+    BlkioDeviceWriteBps: list[ThrottleDevice] | None = None
+    BlkioDeviceReadIOps: list[ThrottleDevice] | None = None
+    BlkioDeviceWriteIOps: list[ThrottleDevice] | None = None
     CpuPeriod: int = 0
     CpuQuota: int = 0
     CpuRealtimePeriod: int = 0

@@ -41,3 +41,10 @@ def is_frozen(record: Record, settings: Settings) -> bool:
         return group(record, settings).frozen()
     except CgroupError:
         return False
+
+
+def remove(record: Record, settings: Settings) -> None:
+    """Kills and removes what a dead monitor has left of a container's groups. Raises CgroupError."""
+    left = group(record, settings)
+    left.kill()
+    left.remove()

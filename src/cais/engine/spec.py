@@ -7,8 +7,9 @@ Docker's forms of a user, and `process.user.additionalGroups` names of groups; b
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -28,12 +29,29 @@ CPU_PERIOD_US: Final = 100_000
 
 _PROC: Final = ("nosuid", "noexec", "nodev")
 _SKIPPED_DEVICE_FOLDERS: Final = frozenset({"pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev"})
+_OWN_DEVICES: Final = frozenset({"console", "ptmx"})
 _KEPT_WRITABLE: Final = frozenset({"/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"})  # noqa: S108
 _PRIVATE_NETWORK_SYSCTLS: Final = {
     "net.ipv4.ip_unprivileged_port_start": "0",
     "net.ipv4.ping_group_range": "0 2147483647",
 }
 _encoder: Final = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What a container shares with others.
+
+    `namespaces`: paths by the OCI name. `etc`: the folder of the container whose network files it shows.
+    `shm`: the mount namespace whose /dev/shm it shares.
+    """
+
+    namespaces: dict[str, str] = field(default_factory=dict)
+    etc: Path | None = None
+    shm: str = ""
+
+
+ALONE: Final = Joined()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +63,20 @@ class EtcFiles:
     resolv_conf: str
 
 
-def build(record: Record, host: Host, etc: EtcFiles, cgroup_parent: str) -> bytes:
-    """The runtime config of a container, as the JSON of its config.json."""
+def build(record: Record, host: Host, etc: EtcFiles, cgroup_parent: str, joined: Joined = ALONE) -> bytes:
+    """The runtime config of a container, as the JSON of its config.json.
+
+    `joined` is what it shares with other containers. Raises InvalidArgument for a device that is none.
+    """
     config, hc = record.config, record.host_config
     document: Json = {
         "ociVersion": OCI_VERSION,
         "process": process(record, host),
         "root": {"path": "rootfs", "readonly": hc.ReadonlyRootfs},
         "hostname": config.Hostname,
-        "mounts": list(_mounts(record, etc)),
+        "mounts": list(_mounts(record, etc, joined.shm)),
         "linux": {
-            "namespaces": [{"type": kind} for kind in _namespaces(hc)],
+            "namespaces": list(_namespaces(hc, joined.namespaces)),
             "cgroupsPath": cgroups_path(record, cgroup_parent),
             "devices": [node for node, _ in _devices(hc)],
             "resources": _resources(hc),
@@ -64,6 +85,8 @@ def build(record: Record, host: Host, etc: EtcFiles, cgroup_parent: str) -> byte
             "readonlyPaths": hc.ReadonlyPaths or [],
         },
     }
+    if isinstance(hc.Annotations, dict):
+        document["annotations"] = hc.Annotations
     if config.Domainname:
         document["domainname"] = config.Domainname
     return _encoder.encode(document)
@@ -71,7 +94,8 @@ def build(record: Record, host: Host, etc: EtcFiles, cgroup_parent: str) -> byte
 
 def cgroups_path(record: Record, cgroup_parent: str) -> str:
     """The path of a container's control groups: below the user's choice of a parent, or the engine's own."""
-    return f"{record.host_config.CgroupParent.rstrip('/') or cgroup_parent}/{record.id}"
+    own = record.host_config.CgroupParent.strip("/")
+    return f"/{own}/{record.id}" if own else f"{cgroup_parent}/{record.id}"
 
 
 def process(record: Record, host: Host) -> Json:
@@ -161,15 +185,19 @@ def _in_order(names: Iterable[str]) -> list[str]:
     return [name for name in CAPABILITY_NAMES if name in wanted]
 
 
-def _namespaces(hc: HostConfig) -> Iterator[str]:
-    yield from ("mount", "uts", "pid", "ipc")
-    if hc.NetworkMode != "host":
-        yield "network"
+def _namespaces(hc: HostConfig, joined: Mapping[str, str]) -> Iterator[Json]:
+    """The namespaces that are the container's own, or another container's; those left out are the host's."""
+    yield {"type": "mount"}
+    for kind, mode in (("uts", hc.UTSMode), ("pid", hc.PidMode), ("ipc", hc.IpcMode), ("network", hc.NetworkMode)):
+        if kind in joined:
+            yield {"type": kind, "path": joined[kind]}
+        elif mode != "host":
+            yield {"type": kind}
     if hc.CgroupnsMode == "private":
-        yield "cgroup"
+        yield {"type": "cgroup"}
 
 
-def _mounts(record: Record, etc: EtcFiles) -> Iterator[Json]:
+def _mounts(record: Record, etc: EtcFiles, shm: str) -> Iterator[Json]:
     """The default mounts, then the files of /etc, then what the user mounts, parents before children.
 
     A mount of the user's takes the place of a default one at the same path.
@@ -177,7 +205,7 @@ def _mounts(record: Record, etc: EtcFiles) -> Iterator[Json]:
     hc = record.host_config
     own = sorted([*_binds(record), *_tmpfs(hc)], key=lambda mount: mount["destination"].count("/"))
     taken = {mount["destination"] for mount in own}
-    for mount in (*_default_mounts(hc), *_etc_mounts(etc, hc.ReadonlyRootfs)):
+    for mount in (*_default_mounts(hc, shm), *_etc_mounts(etc, hc.ReadonlyRootfs)):
         if mount["destination"] in taken:
             continue
         if hc.ReadonlyRootfs and mount["destination"] not in _KEPT_WRITABLE and "ro" not in mount["options"]:
@@ -186,7 +214,7 @@ def _mounts(record: Record, etc: EtcFiles) -> Iterator[Json]:
     yield from own
 
 
-def _default_mounts(hc: HostConfig) -> Iterator[Json]:
+def _default_mounts(hc: HostConfig, shm: str) -> Iterator[Json]:
     readonly = () if hc.Privileged else ("ro",)
     yield _mount("/proc", "proc", "proc", *_PROC)
     yield _mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k")
@@ -196,7 +224,11 @@ def _default_mounts(hc: HostConfig) -> Iterator[Json]:
     yield _mount("/sys", "sysfs", "sysfs", *_PROC, *readonly)
     yield _mount("/sys/fs/cgroup", "cgroup", "cgroup", *_PROC, *readonly)
     yield _mount("/dev/mqueue", "mqueue", "mqueue", *_PROC)
-    if hc.IpcMode != "none":
+    if hc.IpcMode == "host":
+        yield _mount("/dev/shm", "bind", "/dev/shm", "rbind", "rprivate")  # noqa: S108
+    elif shm:
+        yield {**_mount("/dev/shm", "bind", "/dev/shm", "bind", "rprivate"), "namespace": shm}  # noqa: S108
+    elif hc.IpcMode != "none":
         yield _mount("/dev/shm", "tmpfs", "shm", *_PROC, "mode=1777", f"size={hc.ShmSize}")  # noqa: S108
 
 
@@ -226,7 +258,8 @@ def _mount(destination: str, kind: str, source: str, *options: str) -> Json:
 
 def _sysctls(hc: HostConfig) -> dict[str, str]:
     own = hc.Sysctls if isinstance(hc.Sysctls, dict) else {}
-    return own if hc.NetworkMode == "host" else {**_PRIVATE_NETWORK_SYSCTLS, **own}
+    shared = hc.NetworkMode == "host" or hc.NetworkMode.startswith("container:")
+    return own if shared else {**_PRIVATE_NETWORK_SYSCTLS, **own}
 
 
 def _masked(hc: HostConfig, host: Host) -> list[str]:
@@ -257,7 +290,7 @@ def limits_of(hc: HostConfig) -> Json:
             "mems": hc.CpusetMems,
         },
         "pids": {"limit": hc.PidsLimit or 0},
-        "blockIO": {"weight": hc.BlkioWeight},
+        "blockIO": _block_io(hc),
     }
     if hc.MemorySwappiness is not None:
         resources["memory"]["swappiness"] = hc.MemorySwappiness
@@ -265,6 +298,31 @@ def limits_of(hc: HostConfig) -> Json:
         resources["cpu"]["period"] = CPU_PERIOD_US
         resources["cpu"]["quota"] = hc.NanoCpus * CPU_PERIOD_US // 1_000_000_000
     return resources
+
+
+def _block_io(hc: HostConfig) -> Json:
+    """Weights and rates of block devices. Raises InvalidArgument for a device that is none."""
+    found: Json = {"weight": hc.BlkioWeight}
+    for key, member, entries in (
+        ("weightDevice", "weight", hc.BlkioWeightDevice),
+        ("throttleReadBpsDevice", "rate", hc.BlkioDeviceReadBps),
+        ("throttleWriteBpsDevice", "rate", hc.BlkioDeviceWriteBps),
+        ("throttleReadIOPSDevice", "rate", hc.BlkioDeviceReadIOps),
+        ("throttleWriteIOPSDevice", "rate", hc.BlkioDeviceWriteIOps),
+    ):
+        if entries:
+            found[key] = [_block_device(entry.Path, member, entry.value) for entry in entries]
+    return found
+
+
+def _block_device(path: str, member: str, value: int) -> Json:
+    try:
+        info = os.stat(path)
+    except OSError as error:
+        raise InvalidArgument(f"stat {path}: {(error.strerror or 'error').lower()}") from error
+    if not stat.S_ISBLK(info.st_mode):
+        raise InvalidArgument(f"{path} is not a block device")
+    return {"major": os.major(info.st_rdev), "minor": os.minor(info.st_rdev), member: value}
 
 
 def _device_rules(hc: HostConfig) -> list[Json]:
@@ -321,7 +379,7 @@ def _device_files(folder: str, top: bool = False) -> Iterator[str]:
                     yield from _device_files(entry.path)
             elif (
                 not entry.is_symlink()
-                and not (top and entry.name == "console")
+                and not (top and entry.name in _OWN_DEVICES)
                 and _is_device(entry.stat(follow_symlinks=False).st_mode)
             ):
                 yield entry.path

@@ -37,7 +37,7 @@ def inspect(
         "ResolvConfPath": etc.resolv_conf,
         "HostnamePath": etc.hostname,
         "HostsPath": etc.hosts,
-        "LogPath": "" if record.host_config.log_config.Type == "none" else str(starting.log_file(folder)),
+        "LogPath": str(starting.log_file(folder)) if record.host_config.log_config.Type == "json-file" else "",
         "Name": f"/{record.name}",
         "RestartCount": record.restart_count,
         "Driver": STORAGE_DRIVER,
@@ -97,7 +97,6 @@ def _health(health: Health) -> Json:
 
 def network_settings(container: Container) -> Json:
     """NetworkSettings: no addresses, and the one network that the container was given."""
-    name = network_name(container)
     return {
         "Bridge": "",
         "SandboxID": "",
@@ -116,8 +115,14 @@ def network_settings(container: Container) -> Json:
         "IPPrefixLen": 0,
         "IPv6Gateway": "",
         "MacAddress": "",
-        "Networks": {name: EndpointSettings()},
+        "Networks": networks(container),
     }
+
+
+def networks(container: Container) -> Json:
+    """The networks of a container; none of its own when it shares another container's."""
+    name = network_name(container)
+    return {} if name.startswith("container:") else {name: EndpointSettings()}
 
 
 def summary(container: Container, images: Images, sizes: Sizes | None = None) -> Json:
@@ -138,7 +143,7 @@ def summary(container: Container, images: Images, sizes: Sizes | None = None) ->
         "State": container.status,
         "Status": status_text(container),
         "HostConfig": {"NetworkMode": record.host_config.NetworkMode},
-        "NetworkSettings": {"Networks": {network_name(container): EndpointSettings()}},
+        "NetworkSettings": {"Networks": networks(container)},
         "Mounts": mount_points(record.mounts),
     }
     if sizes is not None:

@@ -1,6 +1,7 @@
 """A container's log in Docker's json-file format, rotated.
 
-Each line is {"log":"…\\n","stream":"stdout","time":"RFC 3339 with nanoseconds"}. Lines that are read together
+Each line is {"log":"…\\n","stream":"stdout","attrs":{…},"time":"RFC 3339 with nanoseconds"}; attrs is there when the
+container's log options ask for it. Lines that are read together
 share their time. What has no newline yet waits for it, up to 16 KiB, as in Docker; a longer line becomes several
 records, of which only the last ends with a newline.
 """
@@ -36,6 +37,7 @@ class JsonFileLog:
 
     def __init__(self, target: LogTarget) -> None:
         self._target = target
+        self._attributes = f'"attrs":{target.attributes},' if target.attributes else ""
         self._partial = {"stdout": b"", "stderr": b""}
         self._clock_second = 0
         self._clock_text = ""
@@ -68,7 +70,7 @@ class JsonFileLog:
 
     def _format(self, stream: str, part: bytes) -> bytes:
         """The records of whole lines, or of a part of one line."""
-        end = f'","stream":"{stream}","time":"{self._now()}"}}\n'
+        end = f'","stream":"{stream}",{self._attributes}"time":"{self._now()}"}}\n'
         newline = "\\n" if part.endswith(b"\n") else ""
         lines = part[:-1] if newline else part
         if not lines.translate(None, _PLAIN):

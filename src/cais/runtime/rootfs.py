@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cais.linux import fs, mount
+from cais.linux import fs, mount, namespaces
 from cais.linux.mount import (
     AT_FDCWD,
     MOUNT_ATTR__ATIME,
@@ -36,7 +36,7 @@ _NOT_ALIKE = (
 )
 _DEFAULT_DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
 _DEV_LINKS = (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"),
-              ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx"), ("core", "/proc/kcore"))  # fmt: skip
+              ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx"))  # fmt: skip
 _TYPES = {"c": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO, "u": stat.S_IFCHR}
 
 
@@ -115,7 +115,10 @@ class Root:
             os.close(fd)
 
     def _attach_bind(self, step: BindStep) -> None:
-        fd = mount.open_tree(AT_FDCWD, step.source, recursive=step.recursive)
+        if step.namespace:
+            fd = _tmpfs_of(step.namespace, step.source)
+        else:
+            fd = mount.open_tree(AT_FDCWD, step.source, recursive=step.recursive)
         attributes = step.attributes
         if attributes.attr_set:
             clear = MOUNT_ATTR__ATIME if attributes.attr_set & MOUNT_ATTR__ATIME else 0
@@ -170,7 +173,8 @@ class Root:
         dev = fs.make_directories(self.fd, "/dev")
         for name, major, minor in _DEFAULT_DEVICES:
             _make_node(dev, name, stat.S_IFCHR | 0o666, os.makedev(major, minor), (0, 0))
-        for name, aim in _DEV_LINKS:
+        core = (("core", "/proc/kcore"),) if os.path.exists("/proc/kcore") else ()  # some kernels have none
+        for name, aim in (*_DEV_LINKS, *core):
             try:
                 os.symlink(aim, name, dir_fd=dev)
             except FileExistsError:
@@ -295,6 +299,30 @@ def _allow_reuse(work: str) -> None:
             os.rmdir(folder)
         except FileNotFoundError:
             pass
+
+
+def _tmpfs_of(namespace: str, path: str) -> int:
+    """A detached copy of the tmpfs that is mounted at `path` in another mount namespace, that of a container.
+
+    The container may have put anything there: no link is followed, and only a whole tmpfs is taken. Raises: OSError.
+    """
+    own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    other = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+    namespaces.setns(other, namespaces.CLONE_NEWNS)
+    try:
+        target = fs.openat2(AT_FDCWD, path, os.O_PATH | os.O_DIRECTORY, resolve=fs.RESOLVE_NO_SYMLINKS)
+        parent = fs.openat2(target, "..", os.O_PATH | os.O_DIRECTORY)
+        is_mounted = os.fstat(target).st_dev != os.fstat(parent).st_dev
+        os.close(parent)
+        if not is_mounted or fs.filesystem_type(target) != fs.TMPFS_MAGIC:
+            raise OSError(errno.EINVAL, "no tmpfs is mounted there", path)
+        tree = mount.open_tree(target, "")
+        os.close(target)
+    finally:
+        namespaces.setns(own, namespaces.CLONE_NEWNS)
+        os.close(own)
+        os.close(other)
+    return tree
 
 
 def _open_null_device() -> int:
