@@ -199,7 +199,8 @@ class Container:
     async def exec(self, args: Sequence[str] | Json, *, client: Client | None = None, **options: Any) -> int:
         """Start a further process; its pid."""
         document = args if isinstance(args, dict) else process(args)
-        request = ExecRequest(options.pop("exec_id", "exec"), document, **options)
+        open_stdin = client is not None and client.attachment.stdin
+        request = ExecRequest(options.pop("exec_id", "exec"), document, open_stdin, **options)
         try:
             return await self.monitor.exec(request, client.attachment if client else None)
         finally:
@@ -216,8 +217,9 @@ class Container:
         return await self.exec_exit_code(exec_id), output.decode("utf-8", "replace")
 
     async def kill(self) -> None:
-        """End it, if it runs."""
+        """End it, if it runs; also when it stands still."""
         try:
+            await self.monitor.thaw()
             await self.monitor.signal(signal.SIGKILL)
         except StartFailed:
             pass
@@ -301,16 +303,12 @@ class Lab:
             **{"log": LogTarget(str(container.log_file), 0, 1), **request},
         )
 
-    async def start(
-        self, args: Sequence[str] | Json, *, clients: Sequence[Client] = (), **options: Any
-    ) -> Container:
+    async def start(self, args: Sequence[str] | Json, *, clients: Sequence[Client] = (), **options: Any) -> Container:
         """Start a container."""
         container, request = self.prepare(args, **options)
         return await self.launch(container, request, clients)
 
-    async def launch(
-        self, container: Container, request: StartRequest, clients: Sequence[Client] = ()
-    ) -> Container:
+    async def launch(self, container: Container, request: StartRequest, clients: Sequence[Client] = ()) -> Container:
         """Start a container that was prepared."""
         try:
             container.monitor = await self.runtime.start(
@@ -357,11 +355,10 @@ class Lab:
 
     async def _until_nothing_is_left(self) -> None:
         for _ in range(100):
-            left = self._left()
-            if not left:
+            if not self._left():
                 return
             await asyncio.sleep(0.1)
-        raise AssertionError("left:\n" + "\n".join(left))
+        raise AssertionError("left:\n" + "\n".join(self._left()))
 
     def _left(self) -> list[str]:
         left = [f"cgroup {name}" for name in cgroups.open_hierarchy().children(self.group)]
@@ -409,6 +406,11 @@ async def eventually(condition: Callable[[], Any] | Callable[[], Awaitable[Any]]
             return
         assert asyncio.get_running_loop().time() < deadline, "it never came true"
         await asyncio.sleep(0.02)
+
+
+def text_of(path: str | Path) -> str:
+    """What is in a file."""
+    return Path(path).read_text("utf-8", errors="surrogateescape")
 
 
 def environment(pid: int) -> Mapping[bytes, bytes]:

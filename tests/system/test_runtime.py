@@ -11,7 +11,18 @@ import pytest
 from cais.runtime.errors import Reason, StartFailed
 from cais.runtime.messages import Exited, Oom
 from tests.harness import host
-from tests.harness.runtime import ALL_CAPABILITIES, Client, Lab, bind, environment, eventually, mount, process, shell
+from tests.harness.runtime import (
+    ALL_CAPABILITIES,
+    Client,
+    Lab,
+    bind,
+    environment,
+    eventually,
+    mount,
+    process,
+    shell,
+    text_of,
+)
 
 
 def status(text: str) -> dict[str, str]:
@@ -156,7 +167,9 @@ async def test_a_file_is_bound_where_a_link_of_the_image_that_leads_nowhere_poin
     (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.11\n")
     mounts = [bind(tmp_path / "resolv.conf", "/etc/resolv.conf")]
     script = "cat /etc/resolv.conf /run/stub/resolv.conf"
-    assert await lab.output(script, lower=[tmp_path / "image"], mounts=mounts) == "\n".join(["nameserver 127.0.0.11"] * 2)
+    assert await lab.output(script, lower=[tmp_path / "image"], mounts=mounts) == "\n".join(
+        ["nameserver 127.0.0.11"] * 2
+    )
 
 
 async def test_a_read_only_root_takes_nothing_and_its_mounts_do(lab: Lab) -> None:
@@ -266,9 +279,7 @@ async def test_in_the_host_s_pid_namespace_the_end_of_the_first_process_ends_the
     namespaces = [{"type": kind} for kind in ("mount", "network", "uts", "ipc")]
     script = "sleep 1000 & setsid sleep 1000 & echo ready; read x; exit 5"
     client = Client(stdin=True)
-    container = await lab.start(
-        shell(script), linux={"namespaces": namespaces}, open_stdin=True, clients=[client]
-    )
+    container = await lab.start(shell(script), linux={"namespaces": namespaces}, open_stdin=True, clients=[client])
     await container.exec(["sleep", "1000"], exec_id="e")
     await _until_logged(container, "ready")
     pids = await container.monitor.pids()
@@ -304,8 +315,7 @@ async def test_read_only_goes_all_the_way_down_and_stays_inside(lab: Lab, tmp_pa
     mounts = [bind(tmp_path / "source", "/source"), bind(tmp_path / "source", "/ro", "ro", "rro")]
     output = await lab.run(shell(f"mkdir -p /mnt; {script}", capabilities=ALL_CAPABILITIES), mounts=mounts)
     assert output == (0, "mounted\nrefused\nwritten\n")
-    with open("/proc/self/mountinfo", encoding="utf-8") as file:
-        assert str(tmp_path) not in file.read()
+    assert str(tmp_path) not in text_of("/proc/self/mountinfo")
 
 
 async def test_a_mount_of_another_container_cannot_be_bound(lab: Lab) -> None:
@@ -336,7 +346,9 @@ async def test_devices_are_made_and_may_be_used(lab: Lab) -> None:
     devices = [
         {"path": "/dev/deep/down/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o622, "uid": 5, "gid": 6}
     ]
-    script = "stat -c '%F %t:%T %a %u %g' /dev/deep/down/null; echo x > /dev/deep/down/null && head -c 3 /dev/zero | wc -c"
+    script = (
+        "stat -c '%F %t:%T %a %u %g' /dev/deep/down/null; echo x > /dev/deep/down/null && head -c 3 /dev/zero | wc -c"
+    )
     assert await lab.output(script, linux={"devices": devices}) == "character special file 1:3 622 5 6\n3"
 
 
@@ -349,9 +361,9 @@ async def test_devices_that_were_not_given_cannot_be_opened(lab: Lab) -> None:
 async def test_sysctls_are_set_in_the_container_alone(lab: Lab) -> None:
     name = "net.ipv4.ip_unprivileged_port_start"
     path = "/proc/sys/" + name.replace(".", "/")
-    before = Path(path).read_text()
+    before = text_of(path)
     assert await lab.output(f"cat {path}", linux={"sysctl": {name: "77"}}) == "77"
-    assert Path(path).read_text() == before
+    assert text_of(path) == before
 
 
 @pytest.mark.parametrize(
@@ -402,7 +414,8 @@ async def test_a_child_that_is_killed_for_want_of_memory_is_told_too(lab: Lab) -
 
 async def test_the_number_of_processes_is_limited(lab: Lab) -> None:
     container = await lab.start(
-        shell("for i in 1 2 3 4 5 6 7 8 9; do sleep 100 & done; exec sleep 100"), linux={"resources": {"pids": {"limit": 10}}}
+        shell("for i in 1 2 3 4 5 6 7 8 9; do sleep 100 & done; exec sleep 100"),
+        linux={"resources": {"pids": {"limit": 10}}},
     )
     for _ in range(200):
         if len(await container.monitor.pids()) == 10:

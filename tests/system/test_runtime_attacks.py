@@ -5,6 +5,7 @@ import json
 import os
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,18 @@ from cais.runtime import rootfs
 from cais.runtime.errors import StartFailed
 from cais.runtime.messages import RootFilesystem
 from tests.harness import host
-from tests.harness.runtime import CAPABILITIES, DEFAULT_MOUNTS, Client, Lab, bind, eventually, mount, process, shell
+from tests.harness.runtime import (
+    CAPABILITIES,
+    DEFAULT_MOUNTS,
+    Client,
+    Lab,
+    bind,
+    eventually,
+    mount,
+    process,
+    shell,
+    text_of,
+)
 
 INTERPRETER = Path(sys.executable).resolve()
 PROC = ("nosuid", "noexec", "nodev")
@@ -131,12 +143,18 @@ async def spy_on_execs(lab: Lab, folder: Path, capabilities: list[str], count: i
     return [item for item in found if item.get("name") == "cais-monitor"]  # stopped before its exec, in the window
 
 
+@pytest.fixture
+def host_marker() -> Iterator[None]:
+    """A file at the root of the host."""
+    path = Path("/host-marker-of-the-test")
+    path.touch()
+    yield
+    path.unlink()
+
+
+@pytest.mark.usefixtures("host_marker")
 async def test_cve_2016_9962_a_process_that_joins_has_nothing_of_the_host(lab: Lab, tmp_path: Path) -> None:
-    Path("/host-marker-of-the-test").touch()
-    try:
-        caught = await spy_on_execs(lab, tmp_path, [*CAPABILITIES, "CAP_SYS_PTRACE"], 200)
-    finally:
-        Path("/host-marker-of-the-test").unlink()
+    caught = await spy_on_execs(lab, tmp_path, [*CAPABILITIES, "CAP_SYS_PTRACE"], 200)
     assert len(caught) > 50
     for item in caught:
         assert item["fds"] == [0, 1, 2]
@@ -190,7 +208,7 @@ async def test_cve_2019_5736_a_runtime_process_s_program_is_a_sealed_copy(lab: L
             continue
         program = os.stat(f"/proc/{pid}/exe")
         assert (program.st_dev, program.st_ino) != (INTERPRETER.stat().st_dev, INTERPRETER.stat().st_ino)
-        with pytest.raises(OSError, match="Text file busy|Operation not permitted"):
+        with pytest.raises(OSError, match=r"Text file busy|Operation not permitted"):
             os.open(f"/proc/{pid}/exe", os.O_WRONLY)
 
 
@@ -210,10 +228,10 @@ async def test_cve_2019_14271_nothing_of_the_image_is_loaded(lab: Lab, tmp_path:
         ):  # fmt: skip
             (place / f"{name}.py").write_text(evil)
         (place / "evil.pth").write_text("import os; open('/pwned', 'w')\n")
-    for folder in ("lib", "lib64", "usr/lib", "lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "etc"):
-        (image / folder).mkdir(parents=True, exist_ok=True)
-        for name in ("libnss_files.so.2", "libnss_compat.so.2", "libc.so.6", "ld.so.preload", "nsswitch.conf"):
-            os.mkfifo(image / folder / name)
+    for name in ("lib", "lib64", "usr/lib", "lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "etc"):
+        (image / name).mkdir(parents=True, exist_ok=True)
+        for library_name in ("libnss_files.so.2", "libnss_compat.so.2", "libc.so.6", "ld.so.preload", "nsswitch.conf"):
+            os.mkfifo(image / name / library_name)
     failing: list[dict[str, Any]] = [
         process(["nope"]), process(["true"], user="nobody-here"), process(["true"], user="\u0661"),
         process(["true"], cwd="/etc/passwd"), process(["true"], env=["A=\udcff\ud800"]), process(["\udcff\udcfe"]),
@@ -337,8 +355,7 @@ async def test_a_container_cannot_speak_to_its_monitor(lab: Lab) -> None:
     path = container.bundle / "monitor.sock"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(lab.run_root.stat().st_mode) == 0o700
-    with open("/proc/net/unix", encoding="utf-8") as file:
-        assert not [line for line in file if "@" in line and "cais" in line]
+    assert not [line for line in text_of("/proc/net/unix").splitlines() if "@" in line and "cais" in line]
     fds = f"/proc/{container.monitor.pid}/fd"
     await eventually(lambda: host.command_line(container.monitor.pid).startswith("sleep"))
     assert sorted(os.listdir(fds)) == ["0", "1", "2"]

@@ -179,7 +179,7 @@ async def test_no_event_comes_before_the_container_is_in_its_caller_s_hands(lab:
         assert await container.exit_code() == 0
 
 
-async def test_a_full_disk_loses_lines_and_nothing_else(lab: Lab, tmp_path: Path) -> None:
+def test_a_full_disk_loses_lines_and_nothing_else(tmp_path: Path) -> None:
     """On a real, small file system, mounted in a mount namespace of a child's own."""
     reader, writer = os.pipe()
     pid = os.fork()
@@ -264,9 +264,7 @@ async def test_detach_keys_leave_a_container_that_can_be_attached_again(lab: Lab
 
 
 async def test_a_first_process_that_opens_its_console_again_is_not_hung_up(lab: Lab) -> None:
-    script = (
-        "exec 0<&- 1>&- 2>&-; sleep 0.3; exec >/dev/console 2>&1 </dev/console; echo again; read x; echo $x"
-    )
+    script = "exec 0<&- 1>&- 2>&-; sleep 0.3; exec >/dev/console 2>&1 </dev/console; echo again; read x; echo $x"
     client = Client(stdin=True)
     container = await lab.start(shell(script, terminal=True), clients=[client])
     await asyncio.sleep(0.6)

@@ -2,6 +2,7 @@
 
 import ctypes  # noqa: TID251 - for sizeof
 import errno
+import os
 import platform
 import termios
 
@@ -116,6 +117,24 @@ def test_capabilities_have_the_kernel_s_numbers() -> None:
     }  # fmt: skip
     assert {name: credentials.CAPABILITY_NUMBERS[name] for name in some} == some
     assert len(credentials.CAPABILITY_NAMES) == 41
+
+
+def test_a_process_can_be_called_otherwise_than_it_was_started() -> None:
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        credentials.set_name("a-name-too-long-for-it")
+        credentials.set_command_line(credentials.command_line_place(), "what is shown")
+        for path in ("/proc/self/comm", "/proc/self/cmdline"):
+            with open(path, "rb") as file:
+                os.write(writer, file.read())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    name, _, line = os.read(reader, 10_000).partition(b"\n")
+    assert name == b"a-name-too-long"
+    assert line.rstrip(b"\0") == b"what is shown"
+    os.close(reader)
+    os.close(writer)
 
 
 def test_the_sets_of_this_process_are_those_that_the_kernel_shows() -> None:

@@ -21,7 +21,7 @@ from cais.engine.container import Container
 from cais.engine.defaults import command, merge
 from cais.engine.events import EventBus
 from cais.engine.host import Host
-from cais.engine.images import Image, Images
+from cais.engine.images import Image, Images, ImageUser
 from cais.engine.models import ContainerConfig, CreateRequest, HostConfig, Record, decode_record, encode_record
 from cais.engine.mounts import parse_binds
 from cais.engine.settings import Settings
@@ -123,12 +123,13 @@ class Containers:
         self._reserve(name, record.id)
         container = Container(record)
         try:
-            await self._store(record)
+            with self._images.holding(image, ImageUser(record.id, name, running=False)):
+                await self._store(record)
+                self._by_id[record.id] = container
         except BaseException:
             del self._ids_by_name[name]
             self._trash.throw(self.folder(record.id))
             raise
-        self._by_id[record.id] = container
         self._events.emit("container", "create", record.id, container.event_attributes())
         return container, warnings
 

@@ -40,6 +40,7 @@ _OTHER_EXIT_CODE: Final = 126
 _KEPT_SECONDS: Final = 300.0
 _ENDED_WITH_CONTAINER: Final = 137
 _NOTE_PREFIX: Final = "exec-"
+_READY_SECONDS: Final = 3.0
 
 
 class Exec:
@@ -110,6 +111,7 @@ class Execs:
         made = Exec(names.new_id(), container, config)
         container.execs[made.id] = made
         self._by_id[made.id] = made
+        self._get_ready(made)
         self._emit(made, f"exec_create: {' '.join(strings(config.Cmd))}")
         return made
 
@@ -195,9 +197,9 @@ class Execs:
         if monitor is None:
             raise Conflict(f"container {container.id} is not running")
         item.started = True
-        process = spec.exec_process(container.record, item.config, self._host)
         try:
-            request = self._prepare(item, process, size)
+            request = self._request(item, size)
+            self._write_note(item)
             item.pid = await monitor.exec(request, attachment)
         except StartFailed as error:
             item.end(_EXIT_CODES.get(error.reason, _OTHER_EXIT_CODE))
@@ -207,14 +209,29 @@ class Execs:
             raise
         self._emit(item, f"exec_start: {' '.join(strings(item.config.Cmd))}")
 
-    def _prepare(self, item: Exec, process: spec.Json, size: tuple[int, int] | None) -> ExecRequest:
-        container = item.container
-        program = seccomp_program(container.record.host_config, self._host, self._settings)
+    def _get_ready(self, item: Exec) -> None:
+        """Have the monitor begin with what the start will need; most clients ask for it at once."""
+        monitor = item.container.monitor
+        if monitor is None:
+            return
+        with contextlib.suppress(CaisError):  # the start will say it
+            monitor.prepare_exec(self._request(item, None))
+        asyncio.get_running_loop().call_later(_READY_SECONDS, _stand_down, item, monitor)
+
+    def _request(self, item: Exec, size: tuple[int, int] | None) -> ExecRequest:
+        container, config = item.container, item.config
+        return ExecRequest(
+            item.id,
+            spec.exec_process(container.record, config, self._host),
+            open_stdin=config.AttachStdin,
+            seccomp=seccomp_program(container.record.host_config, self._host, self._settings),
+            terminal_size=size if config.Tty else None,
+        )
+
+    def _write_note(self, item: Exec) -> None:
         note = msgspec.json.encode(Note(item.id, item.config))
         with contextlib.suppress(OSError):  # without the note an exec can still be run, only not taken up again in full
-            self._note_path(container, item.id).write_bytes(note)
-        terminal_size = size if item.config.Tty else None
-        return ExecRequest(item.id, process, seccomp=program, terminal_size=terminal_size)
+            self._note_path(item.container, item.id).write_bytes(note)
 
     def _note_path(self, container: Container, exec_id: str) -> Path:
         return self._settings.bundles / container.id / f"{_NOTE_PREFIX}{exec_id}.json"
@@ -236,6 +253,12 @@ class Execs:
     def _emit(self, item: Exec, action: str) -> None:
         attributes = item.container.event_attributes(execID=item.id)
         self._events.emit("container", action, item.container.id, attributes)
+
+
+def _stand_down(item: Exec, monitor: Monitor) -> None:
+    """Nobody has started the exec: what was made ready is not kept."""
+    if not item.started:
+        monitor.forget_exec(item.id)
 
 
 def _forgettable(container: Container) -> Iterator[Exec]:

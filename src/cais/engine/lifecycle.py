@@ -483,12 +483,10 @@ def _ran_seconds(container: Container) -> float:
 
 async def _within(future: "asyncio.Future[int]", seconds: float | None) -> bool:
     """Waits for a future; False when it has not come in time (it is cancelled then)."""
-    try:
-        async with asyncio.timeout(seconds):
-            await future
-    except TimeoutError:
-        return False
-    return True
+    done, _ = await asyncio.wait({future}, timeout=seconds)
+    if not done:
+        future.cancel()
+    return bool(done)
 
 
 def _translate(error: StartFailed) -> CaisError:

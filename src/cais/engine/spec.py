@@ -29,7 +29,6 @@ CPU_PERIOD_US: Final = 100_000
 
 _PROC: Final = ("nosuid", "noexec", "nodev")
 _SKIPPED_DEVICE_FOLDERS: Final = frozenset({"pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev"})
-_OWN_DEVICES: Final = frozenset({"console", "ptmx"})
 _KEPT_WRITABLE: Final = frozenset({"/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"})  # noqa: S108
 _PRIVATE_NETWORK_SYSCTLS: Final = {
     "net.ipv4.ip_unprivileged_port_start": "0",
@@ -379,7 +378,7 @@ def _device_files(folder: str, top: bool = False) -> Iterator[str]:
                     yield from _device_files(entry.path)
             elif (
                 not entry.is_symlink()
-                and not (top and entry.name in _OWN_DEVICES)
+                and not (top and entry.name == "console")
                 and _is_device(entry.stat(follow_symlinks=False).st_mode)
             ):
                 yield entry.path

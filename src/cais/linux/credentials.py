@@ -75,7 +75,7 @@ def set_name(name: str) -> None:
 
 
 def command_line_place() -> tuple[int, int]:
-    """The address and the bytes of what `ps` shows as this process's arguments. proc_pid_stat(5), proc_pid_cmdline(5)."""
+    """The address, and the bytes, of what `ps` shows as this process's arguments. proc_pid_stat(5)."""
     with open("/proc/self/stat", "rb") as file:
         fields = file.read().rpartition(b")")[2].split()
     start, end = int(fields[45]), int(fields[46])  # arg_start and arg_end, the 48th and 49th with those before ")"

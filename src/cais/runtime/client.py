@@ -43,6 +43,7 @@ _EVENTS: dict[str, type[Exited | ExecExited | Detached | Oom]] = {
     "detached": Detached,
     "oom": Oom,
 }
+_ATTEMPTS = 5  # at a start while the spawner is killed again and again
 _HELLO_SECONDS = 5.0
 _GRACE_SECONDS = 0.2  # between the end of a process's connections and its own
 _END_SECONDS = 5.0
@@ -83,8 +84,13 @@ class Runtime:
         """
         with contextlib.suppress(FileNotFoundError):
             os.unlink(request.exit_file)
-        for _ in range(2):
-            spawner = await self._living_spawner()
+        for attempt in range(_ATTEMPTS):
+            try:
+                spawner = await self._living_spawner()
+            except StartFailed:  # it may have been killed before it was ready
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                continue
             monitor = Monitor(request.id, request.bundle, request.exit_file, on_event)
             try:
                 await monitor.start(spawner, request, attachments)
@@ -339,6 +345,17 @@ class Monitor:
         answer = await self._call(message, [attachment.fd] if attachment else [])
         return int(answer["pid"])
 
+    def prepare_exec(self, request: ExecRequest) -> None:
+        """Say that `exec` will be called with this request, but for the terminal's size, so that it takes less time.
+
+        What comes of it is `exec`'s to tell. Where `exec` does not follow, `forget_exec` should.
+        """
+        self._post({"type": "prepare", "request": request.to_json()})
+
+    def forget_exec(self, exec_id: str) -> None:
+        """Take back what `prepare_exec` said."""
+        self._post({"type": "forget", "exec_id": exec_id})
+
     async def pids(self) -> list[int]:
         """The pids on the host of all the container's processes. Raises: StartFailed."""
         return list((await self._call({"type": "pids"}))["pids"])
@@ -375,6 +392,12 @@ class Monitor:
         self._greeting = asyncio.get_running_loop().create_future()
         self._link = _Link(Channel(connection), self._on_message, self._on_closed)
         return self._greeting
+
+    def _post(self, message: Message) -> None:
+        """Send what has no reply; a monitor that is gone needs it no more."""
+        if self._link:
+            with contextlib.suppress(ChannelClosed):
+                self._link.send(message, ())
 
     async def _call(self, message: Message, descriptors: Sequence[int] = ()) -> Message:
         gone = StartFailed(Reason.INVALID, f"container {self.id} is not running")

@@ -1,7 +1,8 @@
 """The further processes of a container, from the request to the end.
 
 A joiner is not waited for: what it does inside the container may take as long as the container's files let it, and
-the monitor has other things to do.
+the monitor has other things to do. It can be made ahead: between a client's two requests, to create an exec and to
+start it, there is time for most of its work.
 """
 
 import os
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from cais.linux import namespaces
+from cais.linux import namespaces, tty
 from cais.linux.shared import SharedNumbers
 from cais.runtime import joiner
 from cais.runtime.cgroups.interface import Cgroup
@@ -28,6 +29,7 @@ _NAMESPACES = (
 )  # fmt: skip
 _END_SECONDS = 10.0  # how long a killed process may take to end
 _KILLED = 128 + signal.SIGKILL
+_MOST_AHEAD = 8  # joiners that wait for a start
 
 Pipes = tuple[int, int, int]
 # Called with the pid of the process, or with why there is none
@@ -55,18 +57,23 @@ class Task:
 
 @dataclass(slots=True)
 class _Starting:
-    """A process whose joiner is at work. client: the descriptor of its client, which belongs to this until it runs."""
+    """A process whose joiner is at work. client: the descriptor of its client, which belongs to this until it runs.
+
+    done: None until somebody has asked for the start. ahead: it was prepared before that.
+    """
 
     request: ExecRequest
-    client: int | None
-    options: StreamOptions | None
-    done: Done
+    main_pidfd: int
     streams: Streams
     channel: Channel
     shared: SharedNumbers
     pipes: Pipes | None
     joiner_pid: int
     joiner_fd: int
+    client: int | None = None
+    options: StreamOptions | None = None
+    done: Done | None = None
+    ahead: bool = False
     terminal_fd: int = -1
     failure: StartFailed | None = None
 
@@ -99,6 +106,11 @@ class Execs:
         """What a caisd that finds this monitor again is told."""
         return [RunningExec(exec_id, task.pid, task.exit_code) for exec_id, task in self._tasks.items()]
 
+    @property
+    def joiners(self) -> set[int]:
+        """The pids of joiners, which are in the container's control groups and yet no processes of it."""
+        return {starting.joiner_pid for starting in self._starting.values()}
+
     def find(self, exec_id: str) -> Task:
         """A process that runs. Raises: StartFailed."""
         task = self._tasks.get(exec_id)
@@ -120,6 +132,34 @@ class Execs:
         client: the descriptor of an attached client, which belongs to the process's streams from now on.
         Raises: OSError, and then the client is still the caller's.
         """
+        starting = self._find_prepared(request.id)
+        if starting is not None:
+            starting.request = request  # with the terminal's size, which only the start knows
+            _size_terminal(starting)
+        if starting is None or not _tell_go(starting.channel):
+            starting = self._fork_joiner(request, main_pidfd)
+            _tell_go(starting.channel)
+        starting.client, starting.options, starting.done = client, options, done
+
+    def forget(self, exec_id: str) -> None:
+        """End the joiner of a process that was prepared and is not going to be started."""
+        starting = self._find_prepared(exec_id)
+        if starting is not None:
+            starting.failure = StartFailed(Reason.INVALID, f"exec {exec_id} is not wanted any more")
+            _signal(starting.joiner_fd, signal.SIGKILL)
+
+    def forget_prepared(self) -> None:
+        """End every joiner that waits for a start: who prepared it is gone."""
+        for starting in list(self._starting.values()):
+            self.forget(starting.request.id)
+
+    def prepare(self, request: ExecRequest, main_pidfd: int) -> None:
+        """Have a joiner do what can be done before the start, unless many wait already. Raises: OSError."""
+        if sum(starting.done is None for starting in self._starting.values()) < _MOST_AHEAD:
+            self._fork_joiner(request, main_pidfd).ahead = True
+
+    def _fork_joiner(self, request: ExecRequest, main_pidfd: int) -> _Starting:
+        """Begin with a start, up to where the joiner waits to be told to go on. Raises: OSError."""
         terminal = bool(request.process.get("terminal"))
         with ExitStack() as undo:
             mine, theirs = pair()
@@ -127,7 +167,7 @@ class Execs:
             with theirs:
                 shared = SharedNumbers()
                 undo.callback(shared.close)
-                their_pipes, pipes = (None, None) if terminal else make_pipes(bool(options and options.stdin))
+                their_pipes, pipes = (None, None) if terminal else make_pipes(request.open_stdin)
                 undo.callback(close_all, pipes)
                 try:
                     joining = joiner.Joining(
@@ -141,12 +181,18 @@ class Execs:
                 finally:
                     close_all(their_pipes)
             undo.pop_all()
-        starting = _Starting(
-            request, client, options, done, self._new_streams(request.id), Channel(mine), shared, pipes, pid, fd
-        )
+        starting = _Starting(request, main_pidfd, self._new_streams(request.id), Channel(mine), shared, pipes, pid, fd)
         self._starting[fd] = starting
         self._poller.add(starting.channel.fileno(), select.EPOLLIN, lambda _: self._on_message(starting))
         self._poller.add(fd, select.EPOLLIN, lambda _: self._on_joiner_end(starting))
+        return starting
+
+    def _find_prepared(self, exec_id: str) -> _Starting | None:
+        """The process of that id that waits for its start; None where none does, or its joiner found no way."""
+        for starting in self._starting.values():
+            if starting.request.id == exec_id and starting.done is None and starting.failure is None:
+                return starting
+        return None
 
     def end_all(self) -> None:
         """The container has ended: end what is left, and return when nothing is."""
@@ -176,6 +222,7 @@ class Execs:
         for message, descriptors in messages:
             if message["type"] == "terminal" and descriptors:
                 starting.terminal_fd = descriptors[0]
+                _size_terminal(starting)
             elif message["type"] == "failed":
                 starting.failure = starting.failure or StartFailed(Reason(message["reason"]), message["message"])
 
@@ -195,12 +242,26 @@ class Execs:
             return
         starting.streams.abandon()
         close_all(starting.pipes)
-        close_all((starting.terminal_fd, starting.client if starting.client is not None else -1))
+        close_all((starting.terminal_fd,))
         if errno:
             text = f"start a process in the container: {os.strerror(errno)}"
             starting.failure = starting.failure or StartFailed(Reason.INVALID, text)
+        if starting.ahead and starting.failure is None and starting.done is not None and self._retry(starting):
+            return
+        close_all(None if starting.client is None else (starting.client,))
         ended = StartFailed(Reason.INTERNAL, "the process ended before it could be executed")
-        starting.done(starting.failure or ended)
+        if starting.done is not None:
+            starting.done(starting.failure or ended)
+
+    def _retry(self, starting: _Starting) -> bool:
+        """A joiner was killed while it waited, for want of memory perhaps, before that was noticed: make another."""
+        try:
+            again = self._fork_joiner(starting.request, starting.main_pidfd)
+        except OSError:
+            return False
+        _tell_go(again.channel)
+        again.client, again.options, again.done = starting.client, starting.options, starting.done
+        return True
 
     def _on_started(self, starting: _Starting, pid: int) -> None:
         """The joiner is gone, its sibling is a child of this process."""
@@ -208,7 +269,8 @@ class Execs:
         task = Task(pid, os.pidfd_open(pid), starting.streams)
         self._tasks[exec_id] = task
         self._poller.add(task.pidfd, select.EPOLLIN, lambda _: self._on_end(exec_id, task))
-        starting.done(pid)
+        if starting.done is not None:
+            starting.done(pid)
         if starting.client is not None and starting.options is not None:
             starting.streams.attach(starting.client, starting.options)
         if starting.pipes is not None:
@@ -256,6 +318,21 @@ def _signal(pidfd: int, number: int) -> None:
         signal.pidfd_send_signal(pidfd, number)
     except ProcessLookupError:
         pass
+
+
+def _size_terminal(starting: _Starting) -> None:
+    size = starting.request.terminal_size
+    if size and starting.terminal_fd >= 0:
+        tty.set_size(starting.terminal_fd, *size)
+
+
+def _tell_go(channel: Channel) -> bool:
+    """Let a joiner go on; False where it is gone."""
+    try:
+        channel.send({"type": "go"})
+    except ChannelClosed:
+        return False
+    return True
 
 
 def _kill(pid: int) -> None:

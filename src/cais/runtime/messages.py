@@ -5,6 +5,7 @@
       │◀── started | failed ───────────────────┘ │          the control channel, made by caisd with each start;
       │◀── exited, exec-exited, detached, oom ───┘          a later caisd connects to monitor.sock and gets `hello`
       │─── attach, resize, signal, exec, pids ─▶ monitor ── replies carry the request's `seq`
+      │─── prepare, forget (an exec) ──────────▶ monitor ── no reply
 
     first process ◀── launch (the request, its ends of the pipes) ── monitor
                   ── root (a descriptor of its root's mount) ──▶
@@ -13,6 +14,7 @@
                   ── executing ──▶                            nothing is left but exec itself
 
     joiner of an exec ── terminal, failed ──▶ monitor           as above
+                      ◀── go ──                                 until then all is done but fork and exec
                       ── pid or errno, in shared memory ──▶     then it ends
 
 Every message is a JSON object with a `type`; these classes are its typed forms. Unknown keys are ignored,
@@ -146,10 +148,14 @@ class Outline(Record):
 
 @dataclass(frozen=True, slots=True)
 class ExecRequest(Record):
-    """A further process in a running container. process: an OCI process object."""
+    """A further process in a running container.
+
+    process: an OCI process object. open_stdin: a client may write to it.
+    """
 
     id: str
     process: dict[str, Any]
+    open_stdin: bool = False
     seccomp: str | None = None
     terminal_size: tuple[int, int] | None = None
 

@@ -220,6 +220,7 @@ class Monitor:
             self._poller.remove(self._control.fileno())
             self._control.close()
             self._control = None
+            self._execs.forget_prepared()
 
     def _on_control(self, events: int) -> None:
         if self._control is None:
@@ -268,13 +269,19 @@ class Monitor:
         elif kind == "signal":
             signal.pidfd_send_signal(self._find(message.get("exec_id")).pidfd, message["number"])
         elif kind == "pids":
-            answer = {"pids": self._cgroup.pids()}
+            answer = {"pids": sorted(set(self._cgroup.pids()) - self._execs.joiners)}
         elif kind == "freeze":
             self._cgroup.freeze()
         elif kind == "thaw":
             self._cgroup.thaw()
         elif kind == "exec":
             self._exec(message, descriptors, reply)
+            return
+        elif kind == "prepare":
+            self._execs.prepare(ExecRequest.from_json(message["request"]), self._find(None).pidfd)
+            return
+        elif kind == "forget":
+            self._execs.forget(message["exec_id"])
             return
         else:
             raise StartFailed(Reason.INVALID, f"this monitor does not know the request {kind!r}")
@@ -343,6 +350,7 @@ class Monitor:
             return
         if fd is not None:
             self._poller.add(fd, select.EPOLLIN, lambda _: self._on_oom(fd))
+            self._count_oom_kills()  # those before the kernel was asked to tell
 
     def _stop_watching_oom(self) -> None:
         if self._oom_fd is not None:

@@ -173,13 +173,14 @@ class Root:
         dev = fs.make_directories(self.fd, "/dev")
         for name, major, minor in _DEFAULT_DEVICES:
             _make_node(dev, name, stat.S_IFCHR | 0o666, os.makedev(major, minor), (0, 0))
-        core = (("core", "/proc/kcore"),) if os.path.exists("/proc/kcore") else ()  # some kernels have none
-        for name, aim in (*_DEV_LINKS, *core):
+        for name, aim in _DEV_LINKS:
             try:
                 os.symlink(aim, name, dir_fd=dev)
             except FileExistsError:
                 pass
         for device in devices:
+            if device.path == "/dev/ptmx":
+                continue  # among all of the host's devices, as --privileged asks for them; it is the link made above
             folder, _, name = device.path.rpartition("/")
             parent = fs.make_directories(self.fd, folder or "/")
             number = os.makedev(device.major, device.minor)

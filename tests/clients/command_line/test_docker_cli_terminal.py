@@ -36,10 +36,10 @@ def test_the_terminal_has_the_size_of_the_client_s_and_follows_it(engine: Engine
 
 
 def test_ctrl_c_interrupts_the_program_on_the_terminal(engine: Engine) -> None:
-    with engine.docker_terminal("run", "--rm", "-it", "busybox") as terminal:
+    with engine.docker_terminal("run", "--rm", "-it", "--name", "shell", "busybox") as terminal:
         terminal.expect(PROMPT)
-        terminal.send("echo going; sleep 100\r")
-        terminal.expect("\ngoing\r\n")
+        terminal.send("sleep 77\r")
+        wait_until(lambda: "sleep 77" in engine.docker("top", "shell").stdout)
         terminal.send("\x03")
         terminal.expect(PROMPT)
         terminal.send("\x04")  # ctrl-d, the end of input

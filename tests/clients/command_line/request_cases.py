@@ -1,0 +1,249 @@
+"""Command lines for which docker and our own command have to ask the engine for the same."""
+
+CREATED = """
+busybox
+busybox echo "two words"
+-it busybox sh
+-i busybox cat
+-t busybox
+--name n --hostname h --domainname d.example busybox
+-u 1000:1000 -w /srv --entrypoint /bin/x busybox a b
+--entrypoint "" busybox
+-e A=1 -e B=two -e C= busybox
+-e UNSET_NAME busybox
+-e SET_NAME busybox
+-l a=b -l c --label d= busybox
+--label-file {files}/labels --env-file {files}/env -e A=9 busybox
+-a stdout busybox
+-a stdin -a stderr busybox
+--attach stdin -i busybox
+--group-add audio --group-add 1001 busybox
+--init busybox
+--init=false busybox
+--rm busybox
+--restart always busybox
+--restart on-failure:3 busybox
+--restart unless-stopped busybox
+--restart no busybox
+--stop-signal SIGINT --stop-timeout 3 busybox
+--stop-timeout 0 busybox
+--stop-timeout -1 busybox
+--runtime runc busybox
+--annotation a=b --annotation c=d busybox
+--platform linux/amd64 busybox
+--cap-add NET_ADMIN --cap-add sys_time --cap-drop MKNOD --cap-drop chown busybox
+--cap-add ALL --cap-drop NET_RAW busybox
+--cap-drop ALL --cap-add cap_chown busybox
+--privileged busybox
+--privileged=false busybox
+--read-only busybox
+--security-opt no-new-privileges busybox
+--security-opt no-new-privileges:true busybox
+--security-opt no-new-privileges=false busybox
+--security-opt seccomp=unconfined busybox
+--security-opt seccomp={files}/seccomp.json busybox
+--security-opt apparmor=unconfined --security-opt label=disable busybox
+--security-opt label:type:svirt busybox
+--security-opt systempaths=unconfined busybox
+--sysctl net.ipv4.ip_forward=1 --sysctl kernel.msgmax=65536 busybox
+--pid host busybox
+--pid container:other busybox
+--ipc host busybox
+--ipc container:other busybox
+--ipc shareable busybox
+--ipc private busybox
+--uts host busybox
+--userns host busybox
+--cgroupns host busybox
+--cgroupns private busybox
+--cgroup-parent /x busybox
+--device /dev/null busybox
+--device /dev/null:/dev/n:r --device /dev/zero:rw busybox
+--device-cgroup-rule "c 1:3 rwm" --device-cgroup-rule "b *:* r" busybox
+--device-read-bps /dev/null:1mb --device-write-bps /dev/null:2m busybox
+--device-read-iops /dev/null:100 --device-write-iops /dev/null:200 busybox
+--blkio-weight 300 --blkio-weight-device /dev/null:200 busybox
+--cpu-period 100000 --cpu-quota 50000 --cpu-shares 512 busybox
+--cpu-rt-period 1000 --cpu-rt-runtime 500 busybox
+-c 7 --cpus 1.5 --cpuset-cpus 0-1 --cpuset-mems 0 busybox
+-m 64m --memory-reservation 32m --memory-swap 128m --memory-swappiness 10 busybox
+-m 1g --memory-swap -1 busybox
+--memory-swappiness 0 busybox
+--oom-kill-disable -m 10m busybox
+--oom-kill-disable=false busybox
+--oom-score-adj 500 busybox
+--oom-score-adj -500 busybox
+--pids-limit 100 busybox
+--pids-limit -1 busybox
+--pids-limit 0 busybox
+--shm-size 128m busybox
+--ulimit nofile=100:200 --ulimit nproc=50 --ulimit core=-1 busybox
+--log-driver json-file --log-opt max-size=10m --log-opt max-file=3 busybox
+--log-driver local --log-opt compress=false busybox
+--log-driver none busybox
+--log-opt tag=x --log-opt labels=a,b --log-opt env=C busybox
+--storage-opt size=10G busybox
+--tmpfs /x --tmpfs /y:size=1m,mode=700 busybox
+-v vol:/data -v /tmp:/host:ro -v /anonymous busybox
+-v ./relative:/r busybox
+-v vol:/d:z,nocopy busybox
+--volume-driver local --volumes-from other --volumes-from more:ro busybox
+--mount type=bind,src=/tmp,dst=/x,readonly busybox
+--mount type=volume,src=v,dst=/x,volume-driver=local,volume-opt=a=b,volume-label=c=d busybox
+--mount type=volume,dst=/x,volume-nocopy,volume-subpath=sub busybox
+--mount type=tmpfs,dst=/x,tmpfs-size=10m,tmpfs-mode=1770 busybox
+--mount type=bind,src=/tmp,dst=/x,bind-propagation=rslave,bind-recursive=disabled busybox
+--mount dst=/x busybox
+-p 80 -p 8080:80 -p 127.0.0.1:8081:81/udp busybox
+-p 9000-9002:9000-9002 busybox
+-p 10000-10010:80 busybox
+-p [::1]:8080:80 busybox
+-p 127.0.0.1::80 busybox
+-P --expose 99 --expose 100-102/udp busybox
+--network host busybox
+--network none busybox
+--network container:other busybox
+--network net busybox
+--network net --network-alias a --network-alias b --ip 10.0.0.5 busybox
+--network net --ip6 fd00::5 --link-local-ip 169.254.1.1 --mac-address 92:d0:c6:0a:29:33 busybox
+--network name=net,alias=x,ip=10.0.0.6,driver-opt=a=b,gw-priority=10 busybox
+--network net --network other busybox
+--net net --net-alias a busybox
+--link other:alias busybox
+--network net --link other:alias busybox
+--mac-address 92:d0:c6:0a:29:33 busybox
+--add-host a:1.2.3.4 --add-host b=::1 --add-host c:host-gateway --add-host d=[::1] busybox
+--dns 1.1.1.1 --dns 2001:4860::8888 --dns-option ndots:1 --dns-search example.com busybox
+--dns-opt rotate busybox
+--health-cmd "test -f /ok" --health-interval 5s --health-timeout 1m30s --health-retries 3 busybox
+--health-start-period 10s --health-start-interval 500ms busybox
+--no-healthcheck busybox
+""".strip().splitlines()
+
+REFUSED = """
+--restart always --rm busybox
+--restart on-failure:x busybox
+--restart :1 busybox
+--memory x busybox
+-m 1.5.5m busybox
+--cpus x busybox
+--cpus 0.0000000001 busybox
+--memory-swappiness 101 busybox
+--pid container: busybox
+--pid foo busybox
+--uts foo busybox
+--userns foo busybox
+--cgroupns foo busybox
+--security-opt foo busybox
+--security-opt seccomp=/nonexistent busybox
+--sysctl foo.bar=1 busybox
+--ulimit foo=1 busybox
+--ulimit nofile=2:1 busybox
+--ulimit nofile busybox
+--ulimit nofile=a busybox
+--device-cgroup-rule foo busybox
+--device relative busybox
+--device /dev/null:/dev/x:q busybox
+--device /a:/b:/c:/d busybox
+--device-read-bps foo busybox
+--device-read-bps /dev/null:x busybox
+--device-read-iops /dev/null:1m busybox
+--blkio-weight-device /dev/null:5 busybox
+--blkio-weight 70000 busybox
+--log-driver none --log-opt a=b busybox
+--log-opt a busybox
+--storage-opt a busybox
+--no-healthcheck --health-cmd x busybox
+--health-interval -1s busybox
+--health-retries -1 busybox
+--health-timeout x busybox
+--health-timeout 1 busybox
+-v vol:/b:ro:d busybox
+-v :/x busybox
+--mount type=foo,dst=/x busybox
+--mount type=bind busybox
+--mount foo busybox
+--mount type=tmpfs,src=x,dst=/y,foo=1 busybox
+--mount type=volume,dst=/x,tmpfs-size=1 busybox
+-p 99999:80 busybox
+-p 80:99999 busybox
+-p a:b:c:d busybox
+-p 80/foo busybox
+-p 1-3:1-2 busybox
+-p x.y:80:80 busybox
+--expose a busybox
+--expose 1:2 busybox
+--network net,foo=1 busybox
+--network name=net,foo=1 busybox
+--network-alias a busybox
+--network net --network net busybox
+--network net --network host busybox
+--mac-address foo busybox
+--ip foo --network net busybox
+--add-host foo busybox
+--add-host a:b busybox
+--dns foo busybox
+--env-file /nonexistent busybox
+--label-file /nonexistent busybox
+--env = busybox
+--label = busybox
+--attach foo busybox
+--pull foo busybox
+--annotation x busybox
+--stop-timeout x busybox
+--pids-limit x busybox
+--cpu-shares 1.5 busybox
+--init=foo busybox
+--cidfile {files}/env busybox
+BUSYBOX
+busybox:
+""".strip().splitlines()
+
+OTHERS = """
+restart a
+restart -t 3 -s KILL a b
+stop a
+stop -t 0 -s INT a
+kill a
+kill -s HUP a
+pause a b
+unpause a
+rename a b
+wait a
+rm a
+rm -f -v a
+rm -l a/b
+diff a
+export a
+port a
+top a
+top a -o pid,comm
+logs a
+logs --details -t -n 5 --since 1 --until 2.5 a
+stats --no-stream a
+ps
+ps -a -n 3 -s --filter name=x --filter name=y --filter status=exited
+ps -l --no-trunc
+ps --format "{{{{.Size}}}}"
+images -a --filter dangling=true x:1
+inspect -s a
+inspect --type image a
+image inspect a
+container inspect -s a
+container prune -f
+container prune -f --filter label=a --filter until=1h
+events --until 1 --since 0.5 --filter type=container --filter event=die
+system df
+version
+info
+exec -d a true
+exec -d -e A=1 -e SET_NAME --env-file {files}/env -u 7:8 -w /srv --privileged -t a sh -c "x y"
+exec -d --detach-keys ctrl-x a true
+update --blkio-weight 300 --cpu-period 1000 --cpu-quota 2000 --cpu-rt-period 3 --cpu-rt-runtime 4 a
+update -c 5 --cpuset-cpus 0-1 --cpuset-mems 0 -m 64m --memory-reservation 10m --memory-swap -1 a b
+update --cpus 0.5 --pids-limit -1 --restart on-failure:3 a
+update --restart no a
+update --pids-limit 0 a
+update --restart on-failure:x a
+rmi -f --no-prune a
+""".strip().splitlines()
