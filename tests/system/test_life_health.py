@@ -41,6 +41,7 @@ def test_a_container_becomes_healthy_and_unhealthy(caisd: Daemon) -> None:
     wait_until(lambda: len(state(caisd, container)["Health"]["Log"]) == 5)
     last = state(caisd, container)["Health"]["Log"].items[-1]
     assert (last["ExitCode"].number, last["Output"].text) == (1, "cat: can't open '/ok': No such file or directory\n")
+    assert len(list((caisd.exec_root / "containers" / container).glob("exec-*.json"))) <= 2
     told = [action for action in actions(caisd, container) if action.startswith("health")]
     assert told == ["health_status: healthy", "health_status: unhealthy"]
 

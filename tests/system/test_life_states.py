@@ -30,6 +30,10 @@ def test_what_a_paused_container_refuses(caisd: Daemon) -> None:
     paused = "Container still is paused, unpause the container before exec"
     assert refused(caisd, "POST", "/containers/still/exec", {"Cmd": ["true"]}) == (409, paused)
     assert refused(caisd, "POST", f"/exec/{made}/start", {"Detach": True})[0] == 409
+    attach = "container still is paused, unpause the container before attach"
+    assert refused(caisd, "POST", "/containers/still/attach?stream=1&stdout=1") == (409, attach)
+    start = "cannot start a paused container, try unpause instead"
+    assert refused(caisd, "POST", "/containers/still/start") == (409, start)
     assert refused(caisd, "POST", "/containers/still/pause") == (409, f"container {container} is already paused")
     assert refused(caisd, "DELETE", "/containers/still") == (
         409,

@@ -196,7 +196,7 @@ class ContainerHandlers:
         """POST /containers/{id}/attach"""
         detach_keys = parse_detach_keys(text_query(request, "detachKeys"))
         container = self._find(request)
-        check_attachable(container)
+        check_attachable(container, request.match_info["id"])
         options = AttachOptions(
             stdin=bool_query(request, "stdin"),
             stdout=bool_query(request, "stdout"),

@@ -14,7 +14,7 @@ from cais.engine.lifecycle import Watcher
 from cais.engine.limits import refuse
 from cais.engine.models import HostConfig, Status, UpdateRequest
 from cais.engine.settings import Settings
-from cais.errors import CaisError, Conflict, Internal, InvalidArgument
+from cais.errors import CaisError, Conflict, Internal, InvalidArgument, Unsupported
 from cais.runtime.cgroups import CgroupError
 from cais.runtime.client import Monitor
 from cais.runtime.errors import StartFailed
@@ -126,6 +126,8 @@ def merged(before: HostConfig, request: UpdateRequest, host: Host) -> tuple[Host
     Raises InvalidArgument, Unsupported.
     """
     after = msgspec.structs.replace(before)
+    if request.CpuRealtimePeriod or request.CpuRealtimeRuntime:
+        raise Unsupported("real-time scheduling (CpuRealtimePeriod, CpuRealtimeRuntime) is not supported yet by Cais")
     _check_processors(before, request)
     refuse(
         request.Memory > 0 and request.MemorySwap == 0 and 0 < before.MemorySwap < request.Memory,

@@ -180,6 +180,12 @@ class Execs:
         except StartFailed as error:
             raise Conflict(f"cannot resize exec {item.id}: {error.message}") from error
 
+    def forget(self, item: Exec) -> None:
+        """Drops an exec that nobody will ask for any more."""
+        item.container.execs.pop(item.id, None)
+        with contextlib.suppress(OSError):
+            os.unlink(self._note_path(item.container, item.id))
+
     def restore(self, container: Container, monitor: Monitor) -> None:
         """Takes up the execs that a container's monitor knows. Blocks for a moment: it reads small files."""
         for known in monitor.execs:
@@ -246,9 +252,7 @@ class Execs:
     def _forget(self, container: Container) -> None:
         """Drops what nobody will ask for any more: execs that ended some minutes ago."""
         for item in _forgettable(container):
-            del container.execs[item.id]
-            with contextlib.suppress(OSError):
-                os.unlink(self._note_path(container, item.id))
+            self.forget(item)
 
     def _emit(self, item: Exec, action: str) -> None:
         attributes = item.container.event_attributes(execID=item.id)

@@ -165,6 +165,7 @@ class HealthChecks:
         start_ns = time.time_ns()
         output = bytearray()
         exit_code = _NO_PROCESS
+        item: Exec | None = None
         try:
             item = self._execs.create(container.id, ExecConfig(AttachStdout=True, AttachStderr=True, Cmd=test))
             async with asyncio.timeout(timeout_seconds):
@@ -176,6 +177,9 @@ class HealthChecks:
             text = f"Health check exceeded timeout ({_duration(timeout_seconds)}): {_shortened(output)}"
         except CaisError as error:
             text = error.message
+        finally:
+            if item is not None:
+                self._execs.forget(item)
         return HealthResult(start_ns=start_ns, end_ns=time.time_ns(), exit_code=exit_code, output=text)
 
     async def _run(self, item: Exec, output: bytearray) -> None:

@@ -107,6 +107,8 @@ class Lifecycle:
                 raise NotFound(f"No such container: {container.id}")
             if container.removing:
                 raise Conflict("container is marked for removal and cannot be started")
+            if container.paused:
+                raise Conflict("cannot start a paused container, try unpause instead")
             if container.active:
                 raise NotModified(f"container {container.name} is already started")
             container.record.restart_count = 0
