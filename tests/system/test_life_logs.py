@@ -1,11 +1,12 @@
 """Log drivers and their options, as the files and `docker logs` show them."""
 
+import gzip
 import json
 from pathlib import Path
 
 import pytest
 
-from tests.harness.engine import Daemon
+from tests.harness.engine import Daemon, wait_until
 from tests.harness.life import create, logs, refused, run
 
 
@@ -28,6 +29,31 @@ def test_logs_are_rotated_and_read_across_files(caisd: Daemon, driver: str) -> N
     lines = logs(caisd, container)
     assert lines[-1] == "line 1000"
     assert lines == [f"line {number}" for number in range(1001 - len(lines), 1001)]
+
+
+@pytest.mark.parametrize("driver", ["json-file", "local"])
+def test_older_files_are_compressed_and_read_all_the_same(caisd: Daemon, driver: str) -> None:
+    options = _log(driver, max_size="20k", max_file="4", compress="true")
+    container = run(caisd, "sh", "-c", "for i in $(seq 900); do echo line $i; done; sleep 100", host_config=options)
+    wait_until(lambda: "line 900" in logs(caisd, container))
+    wait_until(lambda: all(file.suffix in {".log", ".gz"} for file in _files(caisd, container)))
+    packed = [file for file in _files(caisd, container) if file.suffix == ".gz"]
+    assert len(packed) == 3
+    assert b'"log":"line ' in gzip.decompress(packed[0].read_bytes())
+    lines = logs(caisd, container)
+    assert lines == [f"line {number}" for number in range(901 - len(lines), 901)]
+    assert len(lines) > 600
+    for count in (1, 250, 500):
+        shown = caisd.docker_output("logs", "-n", str(count), container).splitlines()
+        assert shown == lines[-count:]
+
+
+def test_a_follower_loses_nothing_to_compression(caisd: Daemon) -> None:
+    options = _log("json-file", max_size="50k", max_file="3", compress="true")
+    script = "sleep 0.5; for i in $(seq 3000); do echo line $i; [ $((i % 100)) = 0 ] && sleep 0.02; done"
+    container = create(caisd, "sh", "-c", script, host_config=options)
+    caisd.docker_output("start", container)
+    assert caisd.docker_output("logs", "-f", container).splitlines() == [f"line {number}" for number in range(1, 3001)]
 
 
 def test_rotation_is_the_default(caisd: Daemon) -> None:
@@ -71,7 +97,7 @@ def test_options_that_do_not_exist(caisd: Daemon) -> None:
     assert answer("json-file", max_file="0") == (400, "max-file cannot be less than 1")
     assert answer("json-file", tag="{{.Nope}}")[0] == 400
     assert answer("json-file", labels_regex="(")[0] == 400
-    assert answer("json-file", compress="true")[0] == 501
+    assert answer("json-file", compress="true", max_file="1")[0] == 400
     assert answer("syslog")[0] == 501
 
 

@@ -56,7 +56,16 @@ def test_a_tag_that_is_no_template(tag: str) -> None:
 
 
 def test_what_is_not_there_yet_is_said() -> None:
-    with pytest.raises(Unsupported, match="compress"):
-        logoptions.check("local", {"compress": "true"})
     with pytest.raises(Unsupported, match="non-blocking"):
         logoptions.check("json-file", {"mode": "non-blocking"})
+
+
+def test_compression_needs_files_to_compress() -> None:
+    logoptions.check("local", {"compress": "true"})
+    assert logoptions.compresses({"compress": "True"})
+    assert not logoptions.compresses({})
+    for options in ({"compress": "true", "max-file": "1"}, {"compress": "true", "max-size": "-1"}):
+        with pytest.raises(InvalidArgument, match="compress cannot be true"):
+            logoptions.check("json-file", options)
+    with pytest.raises(InvalidArgument, match="ParseBool"):
+        logoptions.check("json-file", {"compress": "maybe"})

@@ -74,7 +74,7 @@ UNSUPPORTED: list[dict[str, Any]] = [
     {"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}, {"VolumesFrom": ["x"]}, {"Links": ["x:y"]},
     {"DeviceRequests": [{"Driver": "nvidia"}]}, {"Mounts": [{"Type": "bind"}]}, {"UsernsMode": "x"},
     {"NetworkMode": "mine"}, {"LogConfig": {"Type": "journald"}},
-    {"LogConfig": {"Type": "json-file", "Config": {"compress": "true"}}},
+    {"LogConfig": {"Type": "json-file", "Config": {"mode": "non-blocking"}}},
     {"PublishAllPorts": True}, {"ExtraHosts": ["x:host-gateway"]}, {"VolumeDriver": "x"},
     {"CpuRealtimeRuntime": 1}, {"SecurityOpt": ["apparmor=x"]},
 ]  # fmt: skip

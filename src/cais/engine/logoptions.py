@@ -41,9 +41,11 @@ def check(driver: str, options: dict[str, str]) -> None:
     compress = options.get("compress", "false").lower()
     if compress not in _BOOLEANS:
         raise InvalidArgument(f'strconv.ParseBool: parsing "{printable(compress)}": invalid syntax')
-    if compress in _TRUE:
-        raise Unsupported("compressed logs (the log option 'compress') are not supported yet by Cais")
-    limits(options)
+    max_bytes, max_files = limits(options)
+    refuse(
+        compress in _TRUE and (max_files < 2 or max_bytes == 0),
+        "compress cannot be true when max-file is less than 2 or max-size is not set",
+    )
     for name in ("env-regex", "labels-regex"):
         _pattern(options.get(name, ""))
     _check_tag(options.get("tag", ""))
@@ -69,6 +71,11 @@ def limits(options: dict[str, str]) -> tuple[int, int]:
         raise InvalidArgument(f'strconv.Atoi: parsing "{printable(files)}": invalid syntax')
     refuse(int(files) < 1, "max-file cannot be less than 1")
     return max_bytes, int(files)
+
+
+def compresses(options: dict[str, str]) -> bool:
+    """Whether what is put aside is compressed."""
+    return options.get("compress", "false").lower() in _TRUE
 
 
 def attributes(record: Record) -> str:

@@ -82,7 +82,9 @@ def _log_target(record: Record, folder: Path) -> LogTarget | None:
     if given.Type == "none":
         return None
     max_bytes, max_files = logoptions.limits(given.Config)
-    return LogTarget(str(log_file(folder)), max_bytes, max_files, logoptions.attributes(record))
+    return LogTarget(
+        str(log_file(folder)), max_bytes, max_files, logoptions.attributes(record), logoptions.compresses(given.Config)
+    )
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -64,13 +64,14 @@ class RootFilesystem(Record):
 class LogTarget(Record):
     """Where a container's output is kept: `path`, and `path`.1 … for older parts; sizes in bytes.
 
-    attributes: a JSON object that every line carries, or nothing.
+    attributes: a JSON object that every line carries, or nothing. compress: older parts are `path`.1.gz …
     """
 
     path: str
     max_bytes: int
     max_files: int
     attributes: str = ""
+    compress: bool = False
 
 
 @dataclass(frozen=True, slots=True)
