@@ -150,7 +150,11 @@ def cgroup_folders(name_prefix: str) -> list[Path]:
     """The cgroups, in any hierarchy, whose name begins with `name_prefix`, at the top or one level below it."""
     top = Path("/sys/fs/cgroup")
     depths = (f"{name_prefix}*", f"*/{name_prefix}*", f"*/*/{name_prefix}*")
-    return sorted({path for depth in depths for path in top.glob(depth) if path.is_dir()})
+    while True:
+        try:
+            return sorted({path for depth in depths for path in top.glob(depth) if path.is_dir()})
+        except FileNotFoundError:  # another engine's group went while it was looked through
+            continue
 
 
 def _pids() -> list[int]:

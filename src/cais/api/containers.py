@@ -24,7 +24,7 @@ from cais.engine.attach import AttachOptions, check_attachable, parse_detach_key
 from cais.engine.container import Condition, Container
 from cais.engine.engine import Engine
 from cais.engine.logs import LogOptions
-from cais.engine.models import CreateRequest
+from cais.engine.models import CreateRequest, UpdateRequest
 from cais.engine.tasks import Tasks
 from cais.engine.times import parse_moment_ns
 from cais.engine.top import DEFAULT_ARGUMENTS, top
@@ -51,6 +51,10 @@ class ContainerHandlers:
             web.post(f"{one}/stop", self.stop),
             web.post(f"{one}/restart", self.restart),
             web.post(f"{one}/kill", self.kill),
+            web.post(f"{one}/pause", self.pause),
+            web.post(f"{one}/unpause", self.unpause),
+            web.post(f"{one}/rename", self.rename),
+            web.post(f"{one}/update", self.update),
             web.post(f"{one}/wait", self.wait),
             web.post(f"{one}/resize", self.resize),
             web.post(f"{one}/attach", self.attach),
@@ -126,10 +130,33 @@ class ContainerHandlers:
         await self._engine.lifecycle.kill(container, text_query(request, "signal"), request.match_info["id"])
         return empty_answer()
 
+    async def pause(self, request: web.Request) -> web.StreamResponse:
+        """POST /containers/{id}/pause"""
+        await self._engine.adjust.pause(self._find(request))
+        return empty_answer()
+
+    async def unpause(self, request: web.Request) -> web.StreamResponse:
+        """POST /containers/{id}/unpause"""
+        await self._engine.adjust.unpause(self._find(request))
+        return empty_answer()
+
+    async def rename(self, request: web.Request) -> web.StreamResponse:
+        """POST /containers/{id}/rename"""
+        await self._engine.containers.rename(self._find(request), text_query(request, "name"))
+        return empty_answer()
+
+    async def update(self, request: web.Request) -> web.StreamResponse:
+        """POST /containers/{id}/update"""
+        container = self._find(request)
+        body = await read_json(request, UpdateRequest)
+        if body is None:
+            raise InvalidArgument("invalid JSON: got EOF while reading request body")
+        return json_answer({"Warnings": await self._engine.adjust.update(container, body)})
+
     async def resize(self, request: web.Request) -> web.StreamResponse:
         """POST /containers/{id}/resize"""
         rows, columns = terminal_size(request)
-        await self._engine.lifecycle.resize(self._find(request), rows, columns)
+        await self._engine.adjust.resize(self._find(request), rows, columns)
         return empty_answer(200)
 
     async def remove(self, request: web.Request) -> web.StreamResponse:
@@ -169,7 +196,7 @@ class ContainerHandlers:
         """POST /containers/{id}/attach"""
         detach_keys = parse_detach_keys(text_query(request, "detachKeys"))
         container = self._find(request)
-        check_attachable(container)
+        check_attachable(container, request.match_info["id"])
         options = AttachOptions(
             stdin=bool_query(request, "stdin"),
             stdout=bool_query(request, "stdout"),

@@ -7,16 +7,8 @@ from aiohttp import web
 from cais.errors import Unsupported
 
 ENDPOINTS: Final[tuple[tuple[str, str, str], ...]] = (
-    ("GET", "/containers/{id}/changes", "diff"),
-    ("GET", "/containers/{id}/export", "export"),
-    ("GET", "/containers/{id}/stats", "stats"),
-    ("POST", "/containers/{id}/update", "update"),
-    ("POST", "/containers/{id}/rename", "rename"),
-    ("POST", "/containers/{id}/pause", "pause"),
-    ("POST", "/containers/{id}/unpause", "unpause"),
     ("GET", "/containers/{id}/attach/ws", "attach by websocket"),
     ("*", "/containers/{id}/archive", "cp"),
-    ("POST", "/containers/prune", "prune"),
     ("POST", "/build", "build"),
     ("POST", "/build/prune", "prune"),
     ("POST", "/session", "BuildKit sessions"),
@@ -28,7 +20,6 @@ ENDPOINTS: Final[tuple[tuple[str, str, str], ...]] = (
     ("GET", "/images/get", "save"),
     ("GET", "/images/{name:.+}/get", "save"),
     ("POST", "/auth", "login"),
-    ("GET", "/system/df", "system df"),
     ("GET", "/distribution/{name:.+}/json", "manifest inspect"),
     ("*", "/networks", "networks"),
     ("*", "/networks/{rest:.+}", "networks"),

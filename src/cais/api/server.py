@@ -12,6 +12,7 @@ from aiohttp import web
 from cais import __version__
 from cais.api import images, notyet
 from cais.api.connection import Connection
+from cais.api.container_data import DataHandlers
 from cais.api.containers import ContainerHandlers
 from cais.api.exec import ExecHandlers
 from cais.api.http import MAX_VERSION, error_answer, remember_version, status_of, version_text
@@ -82,6 +83,7 @@ class ApiServer:
     def _mount(self, app: web.Application) -> None:
         routes = [
             *ContainerHandlers(self._engine, self._tasks).routes(),
+            *DataHandlers(self._engine).routes(),
             *ExecHandlers(self._engine, self._tasks).routes(),
             *SystemHandlers(self._engine).routes(),
             *images.routes(self._engine.images),

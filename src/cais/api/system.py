@@ -1,14 +1,17 @@
 """Ping, version, info and events."""
 
+from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from aiohttp import web
 
+from cais.api import image_answers
 from cais.api.containers import moment_query, stream
 from cais.api.http import (
     MAX_VERSION,
     MIN_VERSION,
+    api_version,
     encode,
     filters_query,
     json_answer,
@@ -16,12 +19,14 @@ from cais.api.http import (
     text_query,
     version_text,
 )
-from cais.engine import info
+from cais.engine import info, usage, views
 from cais.engine.engine import Engine
 from cais.engine.events import FILTERS
 from cais.engine.filters import Filters
+from cais.errors import InvalidArgument
 
 BUILDER_VERSION = "1"
+DISK_USERS = ("container", "image", "volume", "build-cache")
 
 
 class SystemHandlers:
@@ -38,6 +43,7 @@ class SystemHandlers:
             web.get("/version", self.version, allow_head=False),
             web.get("/info", self.info, allow_head=False),
             web.get("/events", self.events, allow_head=False),
+            web.get("/system/df", self.disk_usage, allow_head=False),
         ]
 
     async def ping(self, request: web.Request) -> web.StreamResponse:
@@ -64,6 +70,35 @@ class SystemHandlers:
         since = moment_query(request, "since") if text_query(request, "since") else None
         until = moment_query(request, "until") if text_query(request, "until") else None
         return await stream(request, self._lines(since, until, filters), "application/json")
+
+    async def disk_usage(self, request: web.Request) -> web.StreamResponse:
+        """GET /system/df"""
+        engine = self._engine
+        wanted = set(request.query.getall("type", [])) or set(DISK_USERS)
+        if wanted - set(DISK_USERS):
+            raise InvalidArgument(f"unknown object type: {sorted(wanted - set(DISK_USERS))[0]}")
+        answer: dict[str, object] = {}
+        if "image" in wanted:
+            answer |= {"LayersSize": engine.images.layers_bytes(), "Images": self._images(api_version(request))}
+        if "container" in wanted:
+            answer["Containers"] = [
+                views.summary(container, engine.images, await usage.sizes(container, engine.containers, engine.images))
+                for container in engine.containers
+            ]
+        if "volume" in wanted:
+            answer["Volumes"] = []
+        if "build-cache" in wanted:
+            answer["BuildCache"] = []
+        return json_answer(answer)
+
+    def _images(self, version: tuple[int, int]) -> list[dict[str, object]]:
+        engine = self._engine
+        shared = engine.images.shared_sizes()
+        users = Counter(container.record.image_id for container in engine.containers)
+        return [
+            {**image_answers.summary(image, version, shared.get(image.id, 0)), "Containers": users[image.id]}
+            for image in engine.images.select(everything=True)
+        ]
 
     async def _lines(self, since: int | None, until: int | None, filters: Filters) -> AsyncGenerator[bytes, None]:
         async with aclosing(self._engine.events.subscribe(since, until, filters)) as events:

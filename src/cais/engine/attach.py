@@ -12,6 +12,7 @@ from typing import Final
 
 from cais.engine.container import Container, WaitingClient
 from cais.engine.events import EventBus
+from cais.engine.models import Status
 from cais.errors import Conflict, InvalidArgument
 from cais.runtime.errors import StartFailed
 from cais.runtime.messages import Attachment
@@ -126,7 +127,11 @@ async def _send(connection: socket.socket, chunks: AsyncGenerator[bytes, None]) 
     return True
 
 
-def check_attachable(container: Container) -> None:
-    """Raises Conflict while the container is being removed."""
+def check_attachable(container: Container, reference: str) -> None:
+    """Raises Conflict while it is paused, restarting or being removed; `reference` is what the user calls it."""
     if container.removing:
         raise Conflict(f"container {container.id} is marked for removal and cannot be attached to")
+    if container.paused:
+        raise Conflict(f"container {reference} is paused, unpause the container before attach")
+    if container.record.state.status is Status.RESTARTING:
+        raise Conflict(f"container {reference} is restarting, wait until the container is running")

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from cais.engine.models import Record, Status
+from cais.engine.restarts import Backoff
 from cais.runtime.client import Monitor
 from cais.runtime.messages import Event
 
@@ -38,13 +39,13 @@ class WaitingClient:
 class Container:
     """A container of the engine.
 
-    `lock` guards what takes several steps: starting, recording an end, removing. Everything else changes at
-    once, in the event loop.
+    `lock` guards what takes several steps: starting, pausing, recording an end, removing. Everything else changes at
+    once, in the event loop. `ending`: somebody asked for the end that is to come, so it is followed by no restart.
     """
 
     __slots__ = (
-        "_exit_waiters", "_removal_waiters", "early_events", "execs", "lock", "monitor", "record", "removed",
-        "removing", "restarting", "starting", "waiting_clients",
+        "_exit_waiters", "_removal_waiters", "backoff", "early_events", "ending", "execs", "lock", "monitor", "record",
+        "removed", "removing", "restart_timer", "restarting", "starting", "waiting_clients",
     )  # fmt: skip
 
     def __init__(self, record: Record) -> None:
@@ -53,6 +54,9 @@ class Container:
         self.monitor: Monitor | None = None
         self.starting = False
         self.restarting = False
+        self.ending = False
+        self.backoff = Backoff()
+        self.restart_timer: asyncio.TimerHandle | None = None
         self.removing = False
         self.removed = False
         self.early_events: list[tuple[Monitor, Event]] = []
@@ -77,6 +81,22 @@ class Container:
         return self.record.state.running
 
     @property
+    def paused(self) -> bool:
+        """True while its processes stand still."""
+        return self.record.state.status is Status.PAUSED
+
+    @property
+    def health(self) -> str:
+        """The state of its health, "none" when nobody checks it."""
+        health = self.record.state.health
+        return "none" if health is None else health.status
+
+    @property
+    def active(self) -> bool:
+        """True while it has a process, or waits for a restart."""
+        return self.record.state.active
+
+    @property
     def status(self) -> Status:
         """The state as it is shown."""
         return Status.REMOVING if self.removing and not self.running else self.record.state.status
@@ -94,7 +114,7 @@ class Container:
             at_once = self.removed
         else:
             waiters = self._exit_waiters
-            at_once = condition is Condition.NOT_RUNNING and not self.running and not self.starting
+            at_once = condition is Condition.NOT_RUNNING and not self.active and not self.starting
         if at_once:
             future.set_result(self.record.state.exit_code)
         else:

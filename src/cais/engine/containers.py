@@ -16,13 +16,13 @@ from pathlib import Path
 import msgspec
 
 from cais.distribution.platforms import matches, parse_platform, platform_text
-from cais.engine import names, validation
+from cais.engine import joining, names, validation
 from cais.engine.container import Container
 from cais.engine.defaults import command, merge
 from cais.engine.events import EventBus
 from cais.engine.host import Host
 from cais.engine.images import Image, Images, ImageUser
-from cais.engine.models import ContainerConfig, CreateRequest, Record, decode_record, encode_record
+from cais.engine.models import ContainerConfig, CreateRequest, HostConfig, Record, decode_record, encode_record
 from cais.engine.mounts import parse_binds
 from cais.engine.settings import Settings
 from cais.engine.text import reason
@@ -117,6 +117,7 @@ class Containers:
         image = self._images.resolve(request.Image)
         warnings = _check_platform(image, request.Image, platform)
         warnings += validation.normalise(request, self._host)
+        joining.resolve(request.host_config, self)
         config = merge(request, image.config.defaults)
         record = self._record(request, config, image, name)
         self._reserve(name, record.id)
@@ -137,6 +138,37 @@ class Containers:
         if not container.removed:
             self._dirty.add(container)
             self._changed.set()
+
+    async def flush(self) -> None:
+        """Writes what is not written yet; what cannot be written now is written later."""
+        await self._write_dirty()
+
+    async def rename(self, container: Container, name: str) -> None:
+        """Gives the container another name. Raises InvalidArgument, Conflict when the name is taken."""
+        if not name:
+            raise InvalidArgument("Neither old nor new names may be empty")
+        new = names.check_name(name)
+        old = container.name
+        if new == old:
+            raise InvalidArgument("Renaming a container with the same name as its current name")
+        async with container.lock:
+            if container.removed or container.removing:
+                raise NotFound(f"No such container: {container.id}")
+            self._reserve(new, container.id)
+            container.record.name = new
+            row = (new, encode_record(container.record), container.id)
+            try:
+                await self._database.run(
+                    lambda connection: connection.execute(
+                        "UPDATE containers SET name = ?, record = ? WHERE id = ?", row
+                    )
+                )
+            except BaseException:
+                container.record.name = old
+                del self._ids_by_name[new]
+                raise
+            del self._ids_by_name[old]
+        self._events.emit("container", "rename", container.id, container.event_attributes(oldName=f"/{old}"))
 
     async def discard(self, container: Container) -> None:
         """Takes the container away for good. The caller holds its lock and has seen to it that it does not run."""
@@ -170,8 +202,7 @@ class Containers:
         container_id = names.new_id()
         hc = request.host_config
         hc.ShmSize = hc.ShmSize or self._settings.shm_size_bytes
-        if not config.Hostname:
-            config.Hostname = self._host.hostname if hc.NetworkMode == "host" else container_id[:12]
+        config.Hostname, config.Domainname = self._host_name(config, hc, container_id)
         path, args = command(config)
         return Record(
             id=container_id,
@@ -184,6 +215,16 @@ class Containers:
             host_config=hc,
             mounts=parse_binds(hc.Binds or ()),
         )
+
+    def _host_name(self, config: ContainerConfig, hc: HostConfig, container_id: str) -> tuple[str, str]:
+        """The name and the domain that a container has: those of the host or the container whose network it is in."""
+        other = joining.partner(hc.NetworkMode)
+        if other:
+            shown = self.find(other).record.config
+            return shown.Hostname, shown.Domainname
+        if "host" in {hc.NetworkMode, hc.UTSMode}:
+            return config.Hostname or self._host.hostname, config.Domainname
+        return config.Hostname or container_id[:12], config.Domainname
 
     def _reserve(self, name: str, container_id: str) -> None:
         holder = self._ids_by_name.setdefault(name, container_id)

@@ -3,7 +3,8 @@
 import msgspec
 
 from cais.distribution.oci import ContainerConfig as ImageDefaults
-from cais.engine.models import ContainerConfig, CreateRequest, strings
+from cais.distribution.oci import Healthcheck
+from cais.engine.models import ContainerConfig, CreateRequest, HealthConfig, strings
 from cais.errors import InvalidArgument
 
 
@@ -32,6 +33,20 @@ def command(config: ContainerConfig) -> tuple[str, list[str]]:
     return path, args
 
 
+def _health(own: HealthConfig | msgspec.UnsetType, image: Healthcheck | None) -> HealthConfig | msgspec.UnsetType:
+    """The health check: what the request leaves open is the image's."""
+    if image is None:
+        return own
+    fallback = HealthConfig(
+        Test=image.test, Interval=image.interval, Timeout=image.timeout, StartPeriod=image.start_period,
+        StartInterval=image.start_interval, Retries=image.retries,
+    )  # fmt: skip
+    if not isinstance(own, HealthConfig):
+        return fallback
+    chosen = {name: getattr(own, name) or getattr(fallback, name) for name in HealthConfig.__struct_fields__}
+    return HealthConfig(**chosen)
+
+
 def _merge_the_rest(config: ContainerConfig, image: ImageDefaults) -> None:
     config.User = config.User or image.user
     config.WorkingDir = config.WorkingDir or image.working_dir
@@ -43,6 +58,7 @@ def _merge_the_rest(config: ContainerConfig, image: ImageDefaults) -> None:
         config.ExposedPorts = {port: {} for port in (*given, *image.exposed_ports)}
     # declared by the image, not mounted: until there are volumes, their folders are part of the read-write layer
     config.Volumes = {path: {} for path in image.volumes} if image.volumes else None
+    config.Healthcheck = _health(config.Healthcheck, image.healthcheck)
     if image.stop_signal and (config.StopSignal is msgspec.UNSET or not config.StopSignal):
         config.StopSignal = image.stop_signal
     if image.stop_timeout is not None and config.StopTimeout is msgspec.UNSET:

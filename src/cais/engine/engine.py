@@ -18,18 +18,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cais.engine import attach, logs, recovery, seccomp, starting
+from cais.engine import attach, changes, export, logs, recovery, seccomp, starting
+from cais.engine.adjust import Adjustments
 from cais.engine.container import Condition, Container
 from cais.engine.containers import Containers
 from cais.engine.events import EventBus
 from cais.engine.execs import Execs
+from cais.engine.filters import Filters
+from cais.engine.health import HealthChecks
 from cais.engine.host import Host, read_host
 from cais.engine.image import ImageUser
 from cais.engine.images import Images
 from cais.engine.lifecycle import Lifecycle
+from cais.engine.prune import Pruned, Pruning
 from cais.engine.settings import Settings
 from cais.engine.statefolder import StateFolder
 from cais.engine.tasks import Tasks
+from cais.engine.text import reason
 from cais.engine.trash import Trash
 from cais.errors import CaisError, Forbidden, Internal, Unsupported
 from cais.runtime.cgroups import CgroupError, open_hierarchy
@@ -57,7 +62,9 @@ class Engine:
         self._stack = AsyncExitStack()
         self.containers: Containers
         self.lifecycle: Lifecycle
+        self.adjust: Adjustments
         self.execs: Execs
+        self._health: HealthChecks
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -87,6 +94,30 @@ class Engine:
             self._log_path(container), options, framed, ended=lambda: container.wait(Condition.NOT_RUNNING)
         )  # fmt: skip
 
+    async def changes(self, container: Container) -> list[changes.Change]:
+        """What the container has changed of its image's files. Raises Internal when it cannot be read."""
+        try:
+            return await asyncio.to_thread(changes.changes, self._upper(container), self._lower(container))
+        except OSError as error:
+            raise Internal(f"cannot read the changes of container {container.id}: {reason(error)}") from error
+
+    async def export(self, container: Container) -> AsyncGenerator[bytes, None]:
+        """The container's file system as a tar archive. Raises Internal when it cannot be begun."""
+        archive = await export.export(self._upper(container), self._lower(container))
+        self.events.emit("container", "export", container.id, container.event_attributes())
+        return archive
+
+    async def prune(self, filters: Filters) -> Pruned:
+        """Removes the containers that don't run and that the filters let through. Raises InvalidArgument, Conflict."""
+        return await self._pruning.prune(filters)
+
+    def _upper(self, container: Container) -> Path:
+        return self.containers.folder(container.id) / "rw" / "diff"
+
+    def _lower(self, container: Container) -> list[str]:
+        image = self.images.get(container.record.image_id)
+        return [*self.images.lower_dirs(image), str(self.settings.init_layer)]
+
     async def _open(self, stack: AsyncExitStack) -> None:
         if os.geteuid() != 0:
             raise Forbidden("the engine must run as root")
@@ -112,6 +143,8 @@ class Engine:
             await recovery.recover(settings, self.containers, self.lifecycle, self.execs, self._trash)
         finally:
             await spawner
+        stack.push_async_callback(self._quiet)
+        self.lifecycle.open()
         self._tasks.start(self._warm(), "compile the default seccomp policy")
 
     def _wire(self) -> None:
@@ -119,12 +152,19 @@ class Engine:
             settings=self.settings, host=self.host, database=self.database, images=self.images, events=self.events,
             trash=self._trash,
         )  # fmt: skip
+        self.execs = Execs(self.settings, self.host, self.containers, self.events)
+        self._health = HealthChecks(self.containers, self.execs, self.events, self._tasks)
         self.lifecycle = Lifecycle(
             settings=self.settings, host=self.host, containers=self.containers, images=self.images,
-            runtime=self.runtime, events=self.events, tasks=self._tasks,
+            runtime=self.runtime, events=self.events, tasks=self._tasks, watcher=self._health,
         )  # fmt: skip
-        self.execs = Execs(self.settings, self.host, self.containers, self.events)
+        self._health.on_unhealthy = self.lifecycle.restart_unhealthy
+        self.adjust = Adjustments(
+            settings=self.settings, host=self.host, containers=self.containers, events=self.events,
+            watcher=self._health,
+        )  # fmt: skip
         self.images.users = self._users_of
+        self._pruning = Pruning(self.containers, self.lifecycle, self.events)
 
     async def _open_runtime(self) -> None:
         try:
@@ -138,6 +178,11 @@ class Engine:
         except CaisError as error:
             _log.warning("%s", error)
 
+    async def _quiet(self) -> None:
+        """Nothing is begun any more by itself: no restart, no health check."""
+        self.lifecycle.close()
+        await self._health.close()
+
     async def _let_go(self) -> None:
         """Drops the connections to monitors and waiting clients; the containers run on."""
         for container in self.containers:
@@ -147,7 +192,7 @@ class Engine:
 
     def _users_of(self, image_id: str) -> list[ImageUser]:
         return [
-            ImageUser(container.id, container.name, container.running)
+            ImageUser(container.id, container.name, container.active)
             for container in self.containers
             if container.record.image_id == image_id
         ]

@@ -23,7 +23,7 @@ from cais.engine.container import Container
 from cais.engine.containers import Containers
 from cais.engine.events import EventBus
 from cais.engine.host import Host
-from cais.engine.models import ExecConfig, strings
+from cais.engine.models import ExecConfig, Status, strings
 from cais.engine.settings import Settings
 from cais.engine.starting import seccomp_program
 from cais.engine.validation import check_environment
@@ -106,7 +106,7 @@ class Execs:
             raise InvalidArgument("invalid exec configuration: a value contains a NUL byte")
         if config.WorkingDir and not config.WorkingDir.startswith("/"):
             raise InvalidArgument(f"Cwd must be an absolute path: {config.WorkingDir!r}")
-        _require_running(container)
+        require_running(container, reference)
         self._forget(container)
         made = Exec(names.new_id(), container, config)
         container.execs[made.id] = made
@@ -128,12 +128,12 @@ class Execs:
         return found
 
     def check_startable(self, item: Exec) -> None:
-        """Raises Conflict when it has been started before, or its container does not run."""
+        """Raises Conflict when it has been started before, or its container does not run or is paused."""
         if item.exit_code is not None:
             raise Conflict(f"exec command {item.id} has already run")
         if item.started:
             raise Conflict(f"exec command {item.id} is already running")
-        _require_running(item.container)
+        require_running(item.container, item.container.id)
 
     async def start_detached(self, item: Exec, size: tuple[int, int] | None = None) -> None:
         """Starts an exec whose output nobody reads.
@@ -179,6 +179,12 @@ class Execs:
             await monitor.resize_exec(item.id, rows, columns)
         except StartFailed as error:
             raise Conflict(f"cannot resize exec {item.id}: {error.message}") from error
+
+    def forget(self, item: Exec) -> None:
+        """Drops an exec that nobody will ask for any more."""
+        item.container.execs.pop(item.id, None)
+        with contextlib.suppress(OSError):
+            os.unlink(self._note_path(item.container, item.id))
 
     def restore(self, container: Container, monitor: Monitor) -> None:
         """Takes up the execs that a container's monitor knows. Blocks for a moment: it reads small files."""
@@ -246,9 +252,7 @@ class Execs:
     def _forget(self, container: Container) -> None:
         """Drops what nobody will ask for any more: execs that ended some minutes ago."""
         for item in _forgettable(container):
-            del container.execs[item.id]
-            with contextlib.suppress(OSError):
-                os.unlink(self._note_path(container, item.id))
+            self.forget(item)
 
     def _emit(self, item: Exec, action: str) -> None:
         attributes = item.container.event_attributes(execID=item.id)
@@ -269,9 +273,14 @@ def _forgettable(container: Container) -> Iterator[Exec]:
         yield item
 
 
-def _require_running(container: Container) -> None:
+def require_running(container: Container, reference: str) -> None:
+    """Raises Conflict unless a further command can be run; `reference` is what the user calls the container."""
+    if container.record.state.status is Status.RESTARTING:
+        raise Conflict(f"Container {container.id} is restarting, wait until the container is running")
     if not container.running:
         raise Conflict(f"container {container.id} is not running")
+    if container.paused:
+        raise Conflict(f"Container {reference} is paused, unpause the container before exec")
 
 
 def _translate(error: StartFailed) -> CaisError:

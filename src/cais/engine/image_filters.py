@@ -127,6 +127,13 @@ def history(store: ImageStore, image: Image) -> list[HistoryItem]:
     return items
 
 
+def layers_bytes(store: ImageStore) -> int:
+    """The bytes of all layers of all images, each counted once."""
+    return sum(
+        store.layers.get(chain_id).size_bytes for chain_id in {c for image in store.images() for c in image.layers}
+    )
+
+
 def shared_sizes(store: ImageStore) -> dict[str, int]:
     """For each image, the bytes of its layers that another image has too."""
     users: dict[str, int] = {}

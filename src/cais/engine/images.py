@@ -88,6 +88,10 @@ class Images:
         """For each image's id, the bytes of its layers that another image has too."""
         return image_filters.shared_sizes(self._store)
 
+    def layers_bytes(self) -> int:
+        """The bytes of all layers on this machine; what images share counts once."""
+        return image_filters.layers_bytes(self._store)
+
     @contextmanager
     def holding(self, image: Image, user: ImageUser) -> Iterator[None]:
         """Count a container that is being made as a user of an image, until `users` tells of it.

@@ -54,19 +54,22 @@ def info(engine: Engine) -> Json:
     host = engine.host
     features = host.features
     statuses = [container.status for container in engine.containers]
-    running = statuses.count(Status.RUNNING)
+    paused = statuses.count(Status.PAUSED)
+    running = statuses.count(Status.RUNNING) + statuses.count(Status.RESTARTING)
     system = _os_release()
     return {
         "ID": engine.id,
         "Containers": len(statuses),
         "ContainersRunning": running,
-        "ContainersPaused": 0,
-        "ContainersStopped": len(statuses) - running,
+        "ContainersPaused": paused,
+        "ContainersStopped": len(statuses) - running - paused,
         "Images": len(engine.images.select(everything=True)),
         "Driver": STORAGE_DRIVER,
         "DriverStatus": [["Backing Filesystem", _filesystem(engine.settings.data_root)], ["Supports d_type", "true"],
                          ["Native Overlay Diff", "true"], ["userxattr", "false"]],
-        "Plugins": {"Volume": [], "Network": ["host", "null"], "Authorization": None, "Log": ["json-file", "none"]},
+        "Plugins": {
+            "Volume": [], "Network": ["host", "null"], "Authorization": None, "Log": ["json-file", "local", "none"],
+        },
         "MemoryLimit": features.memory,
         "SwapLimit": features.swap,
         "CpuCfsPeriod": features.cpu_quota,

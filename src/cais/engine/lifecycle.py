@@ -1,15 +1,19 @@
-"""The life of a container: started, stopped, killed, ended, removed.
+"""The life of a container: started, stopped, killed, ended, restarted by its policy, removed.
 
 What the monitors report arrives in `_on_event`, in the event loop; the state in memory changes there and
 then, so that whoever asks next sees it. What follows from an end (storing it, removing a container that
 was to be removed) happens in a task under the container's lock.
+
+A container whose policy wants it back is "restarting" until a timer starts it again, or somebody stops it.
 """
 
 import asyncio
 import functools
 import logging
+import time
+from typing import Final, Protocol
 
-from cais.engine import starting
+from cais.engine import joining, resources, restarts, starting
 from cais.engine.container import Condition, Container
 from cais.engine.containers import Containers
 from cais.engine.events import EventBus
@@ -27,11 +31,22 @@ from cais.runtime.messages import Attachment, Detached, Event, ExecExited, Exite
 _log = logging.getLogger("cais.engine.lifecycle")
 
 SIGKILL = 9
+RESTARTS_AT_ONCE: Final = 8
 KILL_SECONDS = 10.0
 LOST_EXIT_CODE = 137
 LOST_ERROR = "the monitor of the container ended without a word; the container was killed"
 _EXIT_CODES = {Reason.NOT_FOUND: 127, Reason.NOT_EXECUTABLE: 126}
 _OTHER_EXIT_CODE = 128
+
+
+class Watcher(Protocol):
+    """Who looks after running containers: their health checks."""
+
+    def resume(self, container: Container, fresh: bool = False) -> None:
+        """The container's processes run: again, or (`fresh`) since just now."""
+
+    def halt(self, container: Container) -> None:
+        """The container's processes have ended, or stand still."""
 
 
 class Lifecycle:
@@ -47,6 +62,7 @@ class Lifecycle:
         runtime: Runtime,
         events: EventBus,
         tasks: Tasks,
+        watcher: Watcher,
     ) -> None:
         self._settings = settings
         self._host = host
@@ -55,6 +71,30 @@ class Lifecycle:
         self._runtime = runtime
         self._events = events
         self._tasks = tasks
+        self._watcher = watcher
+        self._open = False
+        self._restarting = asyncio.Semaphore(RESTARTS_AT_ONCE)
+
+    def open(self) -> None:
+        """Restart policies count from now on; what they want back after an end that no engine saw is started."""
+        self._open = True
+        for container in self._containers:
+            record = container.record
+            if record.state.active and record.state.status is not Status.RESTARTING:
+                continue
+            always = record.host_config.restart_policy.Name in {"always", "unless-stopped"}
+            if always and record.state.started_at_ns and restarts.wanted(
+                record.host_config.restart_policy, record.state, record.restart_count
+            ):  # fmt: skip
+                record.state.status = Status.RESTARTING
+            if record.state.status is Status.RESTARTING:
+                self._restart_after(container, 0.0)
+
+    def close(self) -> None:
+        """Nothing is restarted any more; the next engine will."""
+        self._open = False
+        for container in self._containers:
+            _stop_timer(container)
 
     async def start(self, container: Container) -> None:
         """Starts a container; returns when its process runs.
@@ -67,50 +107,57 @@ class Lifecycle:
                 raise NotFound(f"No such container: {container.id}")
             if container.removing:
                 raise Conflict("container is marked for removal and cannot be started")
-            if container.running:
+            if container.paused:
+                raise Conflict("cannot start a paused container, try unpause instead")
+            if container.active:
                 raise NotModified(f"container {container.name} is already started")
-            container.starting = True
-            try:
-                await self._start(container)
-            except CaisError as error:
-                await self._start_failed(container, error)
-                raise
-            finally:
-                container.starting = False
-                early, container.early_events = container.early_events, []
-        for monitor, event in early:
-            self._on_event(container, monitor, event)
+            container.record.restart_count = 0
+            container.record.state.manually_stopped = False
+            container.backoff.reset()
+            await self._launch(container)
 
     async def stop(self, container: Container, timeout_seconds: int | None = None, signal: str = "") -> None:
         """Asks the container to end, waits, and kills it after the time it has; -1 is for ever.
 
         Raises NotModified when it does not run.
         """
-        config = container.record.config
-        text = signal or (config.StopSignal if isinstance(config.StopSignal, str) else "") or "SIGTERM"
-        number = parse_signal(text)
-        if not container.running:
+        number = parse_signal(signal) if signal else _stop_signal(container)
+        if not container.active:
             raise NotModified(f"container {container.name} is already stopped")
-        if timeout_seconds is None:
-            given = config.StopTimeout
-            timeout_seconds = given if isinstance(given, int) else self._settings.stop_timeout_seconds
-        ended = container.wait(Condition.NOT_RUNNING)
-        await self._signal(container, number)
-        limit = None if timeout_seconds < 0 else float(timeout_seconds)
-        if not await _within(ended, limit):
-            await self._kill(container)
+        await self._mark_stopped(container)
+        if not await self._gave_up_restarting(container):
+            await self._end(container, number, timeout_seconds)
         self._events.emit("container", "stop", container.id, container.event_attributes())
 
     async def restart(self, container: Container, timeout_seconds: int | None = None, signal: str = "") -> None:
         """Stops the container if it runs, and starts it; `--rm` does not remove it in between."""
         container.restarting = True
         try:
-            if container.running:
+            if container.active:
                 await self.stop(container, timeout_seconds, signal)
             await self.start(container)
         finally:
             container.restarting = False
         self._events.emit("container", "restart", container.id, container.event_attributes())
+
+    async def restart_unhealthy(self, container: Container) -> None:
+        """Stops a container that is not well and lets it start again, as its policy does after an end."""
+        container.restarting = True
+        try:
+            async with container.lock:
+                if not container.running or container.removing or container.ending:
+                    return
+            wait_seconds = container.backoff.next_seconds(_ran_seconds(container))
+            await self._end(container, _stop_signal(container), None)
+            async with container.lock:
+                if _is_let_be(container):
+                    return
+                container.record.restart_count += 1
+                container.record.state.status = Status.RESTARTING
+                self._restart_after(container, wait_seconds)
+                self._containers.save(container)
+        finally:
+            container.restarting = False
 
     async def kill(self, container: Container, signal: str = "", reference: str = "") -> None:
         """Sends a signal; KILL, the default, waits for the end. `reference` is the container's name in messages.
@@ -118,14 +165,22 @@ class Lifecycle:
         Raises Conflict when it does not run, InvalidArgument for an unknown signal.
         """
         number = parse_signal(signal or "SIGKILL")
-        if not container.running:
+        if not container.active:
             raise Conflict(
                 f"cannot kill container: {reference or container.name}: container {container.id} is not running"
             )
+        await self._mark_stopped(container)
+        if await self._gave_up_restarting(container):
+            return
+        given = container.record.config.StopSignal
+        is_the_end = number == SIGKILL or not isinstance(given, str) or number == _stop_signal(container)
+        container.ending = container.ending or is_the_end
         if number == SIGKILL:
             await self._kill(container)
-        else:
-            await self._signal(container, number)
+            return
+        await self._signal(container, number)
+        if is_the_end:
+            await self._let_go_on(container)
 
     async def remove(self, container: Container, force: bool = False, reference: str = "") -> None:
         """Removes a container; with `force` one that runs is killed first.
@@ -137,34 +192,27 @@ class Lifecycle:
             raise NotFound(f"No such container: {name}")
         if container.removing:
             raise Conflict(f"removal of container {name} is already in progress")
-        if (container.running or container.starting) and not force:
+        if (container.active or container.starting) and not force:
+            status = container.status if container.active else Status.RUNNING
+            procedure = "unpause and then stop" if status is Status.PAUSED else "stop"
             raise Conflict(
-                f'cannot remove container "{name}": container is running: '
-                "stop the container before removing or force remove"
+                f'cannot remove container "{name}": container is {status}: '
+                f"{procedure} the container before removing or force remove"
             )
         container.removing = True
         try:
             if container.starting:
                 async with container.lock:
                     pass
+            container.ending = True
+            await self._gave_up_restarting(container)
             if container.running:
                 await self._kill(container)
             async with container.lock:
+                self._watcher.halt(container)
                 await self._containers.discard(container)
         finally:
             container.removing = False
-
-    async def resize(self, container: Container, rows: int, columns: int) -> None:
-        """Sets the size of the container's terminal. Raises Conflict when it does not run."""
-        monitor = container.monitor
-        if monitor is None:
-            raise Conflict(f"container {container.id} is not running")
-        try:
-            await monitor.resize(rows, columns)
-        except StartFailed as error:
-            raise Conflict(f"cannot resize container {container.id}: {error.message}") from error
-        attributes = container.event_attributes(height=str(rows), width=str(columns))
-        self._events.emit("container", "resize", container.id, attributes)
 
     async def adopt(self, container: Container) -> bool:
         """Finds the monitor of a container that an earlier engine started; False where there is none."""
@@ -174,7 +222,8 @@ class Lifecycle:
         try:
             monitor = await self._runtime.adopt(container.id, exit_file, on_event)
             if monitor is not None:
-                self._set_running(container, monitor)
+                frozen = await asyncio.to_thread(resources.is_frozen, container.record, self._settings)
+                self._set_running(container, monitor, Status.PAUSED if frozen else Status.RUNNING, fresh=False)
         finally:
             container.starting = False
             early, container.early_events = container.early_events, []
@@ -185,32 +234,94 @@ class Lifecycle:
     def record_end(self, container: Container, exit_code: int, finished_at_ns: int, error: str, oom: bool) -> None:
         """The container has ended: its state changes, everyone who waits is told, and the rest follows."""
         state = container.record.state
-        started_at_ns = state.started_at_ns
         container.monitor = None
-        state.status = Status.EXITED
         state.pid = 0
         state.exit_code = exit_code
         state.error = error
         state.oom_killed = state.oom_killed or oom
         state.finished_at_ns = finished_at_ns
+        state.status = Status.RESTARTING if self._comes_back(container) else Status.EXITED
+        self._watcher.halt(container)
         for item in container.execs.values():
             item.end_with_container()
-        seconds = max(0, finished_at_ns - started_at_ns) // 1_000_000_000
-        attributes = container.event_attributes(exitCode=str(exit_code), execDuration=str(seconds))
+        ran_seconds = _ran_seconds(container)
+        attributes = container.event_attributes(exitCode=str(exit_code), execDuration=str(int(ran_seconds)))
         self._events.emit("container", "die", container.id, attributes)
         container.tell_exit()
+        if state.status is Status.RESTARTING:
+            container.record.restart_count += 1
+            self._restart_after(container, container.backoff.next_seconds(ran_seconds))
         self._tasks.start(self._after_end(container), f"end of container {container.id[:12]}")
 
     def remove_soon(self, container: Container) -> None:
         """Removes a container that was to be removed at its end."""
         self._tasks.start(self._after_end(container), f"end of container {container.id[:12]}")
 
+    def _comes_back(self, container: Container) -> bool:
+        """Whether a container that has just ended is to be started again by its policy."""
+        if container.ending or container.restarting or container.removing:
+            return False
+        record = container.record
+        return restarts.wanted(record.host_config.restart_policy, record.state, record.restart_count)
+
+    def _restart_after(self, container: Container, wait_seconds: float) -> None:
+        _stop_timer(container)
+        if self._open:
+            loop = asyncio.get_running_loop()
+            container.restart_timer = loop.call_later(wait_seconds, self._restart_now, container)
+
+    def _restart_now(self, container: Container) -> None:
+        self._tasks.start(self._start_again(container), f"restart of container {container.id[:12]}")
+
+    async def _start_again(self, container: Container) -> None:
+        async with self._restarting, container.lock:
+            if container.record.state.status is not Status.RESTARTING or container.removing or not self._open:
+                return
+            try:
+                await self._launch(container)
+            except CaisError as error:
+                _log.error("container %s could not be started again: %s", container.id, error)
+
+    async def _gave_up_restarting(self, container: Container) -> bool:
+        """Ends the wait for a restart; True when the container has ended with it, False when it has a process."""
+        if container.record.state.status is not Status.RESTARTING:
+            return False
+        async with container.lock:
+            if container.record.state.status is Status.RESTARTING:
+                _stop_timer(container)
+                container.record.state.status = Status.EXITED
+                self._containers.save(container)
+                container.tell_exit()
+            return not container.running
+
+    async def _mark_stopped(self, container: Container) -> None:
+        """A user ends it: a policy that minds knows it even if this engine ends now."""
+        container.record.state.manually_stopped = True
+        if container.record.host_config.restart_policy.Name not in {"", "no"}:
+            self._containers.save(container)
+            await self._containers.flush()
+
+    async def _launch(self, container: Container) -> None:
+        """Starts a container, whose lock the caller holds. Raises what `start` does."""
+        container.starting = True
+        try:
+            await self._start(container)
+        except CaisError as error:
+            await self._start_failed(container, error)
+            raise
+        finally:
+            container.starting = False
+            early, container.early_events = container.early_events, []
+        for monitor, event in early:
+            self._on_event(container, monitor, event)
+
     async def _start(self, container: Container) -> None:
         image = self._images.get(container.record.image_id)
         lower = (*self._images.lower_dirs(image), str(self._settings.init_layer))
         folder = self._containers.folder(container.id)
+        joined = joining.join(container, self._containers)
         request = await asyncio.to_thread(
-            starting.prepare, container.record, self._host, self._settings, folder, lower
+            starting.prepare, container.record, self._host, self._settings, folder, lower, joined=joined
         )  # fmt: skip
         clients = [
             Attachment(item.connection.fileno(), item.stdin, item.stdout, item.stderr, item.framed, item.detach_keys)
@@ -225,15 +336,20 @@ class Lifecycle:
         self._containers.save(container)
         self._events.emit("container", "start", container.id, container.event_attributes())
 
-    def _set_running(self, container: Container, monitor: Monitor) -> None:
+    def _set_running(
+        self, container: Container, monitor: Monitor, status: Status = Status.RUNNING, fresh: bool = True
+    ) -> None:
         state = container.record.state
         container.monitor = monitor
-        state.status = Status.RUNNING
+        container.ending = False
+        state.status = status
         state.pid = monitor.pid
         state.exit_code = 0
         state.error = ""
         state.oom_killed = False
         state.started_at_ns = monitor.started_at_ns
+        if status is Status.RUNNING:
+            self._watcher.resume(container, fresh)
 
     async def _start_failed(self, container: Container, error: CaisError) -> None:
         """Records why a container could not be started; one that was to be removed at its end is removed."""
@@ -241,6 +357,8 @@ class Lifecycle:
         code = _EXIT_CODES.get(cause.reason, _OTHER_EXIT_CODE) if isinstance(cause, StartFailed) else _OTHER_EXIT_CODE
         container.record.state.exit_code = code
         container.record.state.error = error.message
+        if container.record.state.status is Status.RESTARTING:
+            container.record.state.status = Status.EXITED
         container.drop_waiting_clients()
         if container.record.host_config.AutoRemove and not container.removing:
             container.removing = True
@@ -284,7 +402,8 @@ class Lifecycle:
 
     async def _after_end(self, container: Container) -> None:
         async with container.lock:
-            if container.removed or container.running:
+            if container.removed or container.active:
+                self._containers.save(container)
                 return
             self._containers.save(container)
             if not container.record.host_config.AutoRemove or container.restarting or container.removing:
@@ -307,12 +426,61 @@ class Lifecycle:
         attributes = container.event_attributes(signal=str(number))
         self._events.emit("container", "kill", container.id, attributes)
 
+    async def _end(self, container: Container, number: int, timeout_seconds: int | None) -> None:
+        """Asks with a signal, waits, and kills after the time the container has: None is its own, -1 for ever."""
+        if timeout_seconds is None:
+            given = container.record.config.StopTimeout
+            timeout_seconds = given if isinstance(given, int) else self._settings.stop_timeout_seconds
+        container.ending = True
+        ended = container.wait(Condition.NOT_RUNNING)
+        await self._signal(container, number)
+        await self._let_go_on(container)
+        if not await _within(ended, None if timeout_seconds < 0 else float(timeout_seconds)):
+            await self._kill(container)
+
+    async def _let_go_on(self, container: Container) -> None:
+        """Processes that stand still go on: what was sent to them arrives only then."""
+        if container.paused and container.monitor is not None:
+            try:
+                await container.monitor.thaw()
+            except StartFailed as error:
+                _log.info("container %s cannot be thawed: %s", container.id, error.message)
+            if container.paused:
+                container.record.state.status = Status.RUNNING
+                self._events.emit("container", "unpause", container.id, container.event_attributes())
+
     async def _kill(self, container: Container) -> None:
         """Kills the container and waits for its end. Raises Internal when it does not come."""
+        container.ending = True
         ended = container.wait(Condition.NOT_RUNNING)
         await self._signal(container, SIGKILL)
+        await self._let_go_on(container)
         if not await _within(ended, KILL_SECONDS):
             raise Internal(f"could not kill container {container.id}: it has not ended after {KILL_SECONDS:.0f} s")
+
+
+def _is_let_be(container: Container) -> bool:
+    """Whether a container that was ended for its health runs again already, or is not wanted any more."""
+    return container.active or container.removing or container.record.state.manually_stopped
+
+
+def _stop_signal(container: Container) -> int:
+    """The signal that asks this container to end."""
+    given = container.record.config.StopSignal
+    return parse_signal((given if isinstance(given, str) else "") or "SIGTERM")
+
+
+def _stop_timer(container: Container) -> None:
+    if container.restart_timer is not None:
+        container.restart_timer.cancel()
+        container.restart_timer = None
+
+
+def _ran_seconds(container: Container) -> float:
+    """How long the container ran the last time, or has run until now."""
+    state = container.record.state
+    end_ns = time.time_ns() if state.running else state.finished_at_ns
+    return max(0, end_ns - state.started_at_ns) / 1e9
 
 
 async def _within(future: "asyncio.Future[int]", seconds: float | None) -> bool:

@@ -9,11 +9,12 @@ import re
 from typing import Final
 
 from cais.engine.host import Host
-from cais.engine.models import HostConfig
+from cais.engine.models import HealthConfig, HostConfig
 from cais.engine.text import printable
 from cais.errors import InvalidArgument, Unsupported
 
 MIN_MEMORY_BYTES: Final = 6 * 1024 * 1024
+MIN_DURATION_NS: Final = 1_000_000
 ULIMITS: Final = frozenset(
     {
         "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss",
@@ -127,6 +128,20 @@ def processes_and_io(hc: HostConfig, host: Host) -> None:
     require(host.features.io_weight or not hc.BlkioWeight, "block IO weight is", "its kernel has no such control")
 
 
+def block_devices(hc: HostConfig, host: Host) -> None:
+    """Weights and rates of single block devices."""
+    features = host.features
+    for entry in hc.BlkioWeightDevice or ():
+        refuse(not 10 <= entry.Weight <= 1000, f"invalid weight for device: {entry.Path}:{entry.Weight}")
+        require(features.io_weight, "block IO weights of devices are", "its kernel has no such control")
+    for entries in (hc.BlkioDeviceReadBps, hc.BlkioDeviceWriteBps, hc.BlkioDeviceReadIOps, hc.BlkioDeviceWriteIOps):
+        for item in entries or ():
+            refuse(item.Rate < 0, f"invalid rate for device: {item.Path}:{item.Rate}")
+            require(features.io_throttle, "block IO limits are", "it has no blkio or io cgroup")
+    for path in (entry.Path for entry in (*(hc.BlkioWeightDevice or ()), *(hc.BlkioDeviceReadBps or ()))):
+        refuse(not path.startswith("/") or "\0" in path, f"bad format for device path: {printable(path)}")
+
+
 def ulimits(hc: HostConfig) -> None:
     """The limits of setrlimit(2)."""
     names: set[str] = set()
@@ -138,3 +153,13 @@ def ulimits(hc: HostConfig) -> None:
             f"ulimit soft limit must be less than or equal to hard limit: {limit.Soft} > {limit.Hard}",
         )
         names.add(limit.Name)
+
+
+def health(config: HealthConfig) -> None:
+    """Raises InvalidArgument for times or a number of retries that make no sense."""
+    for name in ("Interval", "Timeout", "StartPeriod", "StartInterval"):
+        refuse(
+            getattr(config, name) != 0 and getattr(config, name) < MIN_DURATION_NS,
+            f"{name} in Healthcheck cannot be less than 1ms",
+        )
+    refuse(config.Retries < 0, "Retries in Healthcheck cannot be negative")

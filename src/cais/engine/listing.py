@@ -9,7 +9,7 @@ from cais.engine.container import Container
 from cais.engine.containers import Containers
 from cais.engine.filters import Filters
 from cais.engine.images import Images
-from cais.engine.models import MountPoint, Status
+from cais.engine.models import HealthStatus, MountPoint, Status
 from cais.errors import CaisError, InvalidArgument
 
 FILTERS: Final = frozenset(
@@ -20,6 +20,11 @@ FILTERS: Final = frozenset(
 )  # fmt: skip
 
 _STATUSES: Final = frozenset({"created", "restarting", "running", "removing", "paused", "exited", "dead"})
+_HEALTH_WORDS: Final[dict[HealthStatus | None, str]] = {
+    HealthStatus.STARTING: " (health: starting)",
+    HealthStatus.HEALTHY: " (healthy)",
+    HealthStatus.UNHEALTHY: " (unhealthy)",
+}
 _HEALTHS: Final = frozenset({"starting", "healthy", "unhealthy", "none"})
 _PORT: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?")
 
@@ -42,7 +47,7 @@ def choose(
     chosen = [
         container
         for container in containers
-        if (wants_others or container.running) and all(test(container) for test in tests)
+        if (wants_others or container.active) and all(test(container) for test in tests)
     ]
     chosen.sort(key=lambda container: container.record.created_ns, reverse=True)
     return chosen[:limit] if limit > 0 else chosen
@@ -63,13 +68,13 @@ def _tests(containers: Containers, images: Images, filters: Filters) -> list[Cal
         "label": lambda item: filters.labels("label", item.record.config.labels),
         "status": lambda item: filters.exact("status", item.status),
         "exited": lambda item: (
-            item.record.state.started_at_ns > 0 and not item.running and item.record.state.exit_code in exited
+            item.record.state.started_at_ns > 0 and not item.active and item.record.state.exit_code in exited
         ),
         "is-task": lambda _: not tasks_only,
         "before": lambda item: item.record.created_ns < min(before),
         "since": lambda item: item.record.created_ns > max(since),
         "ancestor": lambda item: item.record.image_id in ancestors,
-        "health": lambda _: filters.exact("health", "none"),
+        "health": lambda item: filters.exact("health", item.health),
         "network": lambda item: filters.exact("network", network_name(item)),
         "volume": lambda item: _uses_volume(item.record.mounts, filters),
         "expose": lambda item: any(_exposes(item, ports) for ports in exposed),
@@ -124,11 +129,14 @@ def status_text(container: Container, now_ns: int | None = None) -> str:
     now_ns = time.time_ns() if now_ns is None else now_ns
     state = container.record.state
     status = container.status
+    up = f"Up {human_duration((now_ns - state.started_at_ns) / 1e9)}"
     if status is Status.RUNNING:
-        return f"Up {human_duration((now_ns - state.started_at_ns) / 1e9)}"
-    if status is Status.EXITED:
+        return up + _HEALTH_WORDS.get(state.health.status if state.health else None, "")
+    if status is Status.PAUSED:
+        return f"{up} (Paused)"
+    if status in {Status.EXITED, Status.RESTARTING}:
         age = human_duration((now_ns - state.finished_at_ns) / 1e9)
-        return f"Exited ({state.exit_code}) {age} ago"
+        return f"{status.capitalize()} ({state.exit_code}) {age} ago"
     return {Status.REMOVING: "Removal In Progress", Status.DEAD: "Dead"}.get(status, "Created")
 
 

@@ -1,27 +1,31 @@
 """Reading what a container has written: Docker's json-file logs, rotated files included.
 
-A log is PATH and, where it was rotated, PATH.1 (newer) to PATH.N (older). Reading and formatting run in a
-thread, a bounded chunk at a time; a follower is woken by inotify(7).
+A log is PATH and, where it was rotated, PATH.1 (newer) to PATH.N (older), which may be compressed (.gz). Reading and
+formatting run in a thread, a bounded chunk at a time; a follower is woken by inotify(7).
 """
 
 import asyncio
 import contextlib
 import os
+import tempfile
 import time
+import zlib
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote_plus
 
 import msgspec
 
 from cais.engine.times import parse_time_ns
 from cais.linux import inotify
+from cais.runtime.compress import SUFFIX, identity
 
 CHUNK_BYTES: Final = 256 * 1024
 _STREAM_NUMBERS: Final = {"stdout": b"\x01\0\0\0", "stderr": b"\x02\0\0\0"}
 _LOOK_ANYWAY_SECONDS: Final = 5.0
+_HEADER_BYTES: Final = 100
 
 
 class LogLine(msgspec.Struct):
@@ -204,6 +208,7 @@ class _Reader:
         self._path = path
         self._rest = b""
         self._descriptor = -1
+        self._packed_as = ""  # the identity of the compressed file that is open
         self._position = 0
         files = existing_files(path)
         self._older, start = files[:-1], 0
@@ -234,11 +239,14 @@ class _Reader:
             self._descriptor = -1
 
     def _open_next(self) -> bool:
-        path = self._older.pop(0) if self._older else self._path
-        try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
+        while self._descriptor < 0:
+            path = self._older.pop(0) if self._older else self._path
+            try:
+                self._descriptor, self._packed_as = open_file(path)
+            except FileNotFoundError:
+                if path == self._path:
+                    return False
+                self._next_start = 0  # the oldest file went while the newer ones were read
         self._position, self._next_start = self._next_start, 0
         self._rest = b""
         return True
@@ -253,20 +261,27 @@ class _Reader:
             current = os.stat(self._path)
         except FileNotFoundError:
             return not self._older
-        if not self._older and (mine.st_dev, mine.st_ino) == (current.st_dev, current.st_ino):
+        if not self._older and not self._packed_as and os.path.samestat(mine, current):
             return True
         if os.fstat(self._descriptor).st_size > self._position:
             return False  # its last lines came just before it was renamed
-        self._follow_rename(mine)
+        self._follow_rename()
         return False
 
-    def _follow_rename(self, mine: os.stat_result) -> None:
+    def _is_open(self, path: Path) -> bool:
+        """Whether `path` is, or was before its compression, the open file. Raises FileNotFoundError."""
+        mine = os.fstat(self._descriptor)
+        if path.suffix != SUFFIX:
+            return not self._packed_as and os.path.samestat(mine, os.stat(path))
+        with open(path, "rb") as packed:
+            return _name_in(packed.read(_HEADER_BYTES)) == (self._packed_as or identity(mine))
+
+    def _follow_rename(self) -> None:
         """Goes to the file that comes after the open one, however often the log was rotated meanwhile."""
         newer: list[Path] = []
         for path in reversed(existing_files(self._path)):
             with contextlib.suppress(FileNotFoundError):
-                info = os.stat(path)
-                if (info.st_dev, info.st_ino) == (mine.st_dev, mine.st_ino):
+                if self._is_open(path):
                     break
                 newer.append(path)
         self._older = [path for path in reversed(newer) if path != self._path]
@@ -275,14 +290,42 @@ class _Reader:
 
 def existing_files(path: Path) -> list[Path]:
     """The files of a log, oldest first, the current one last."""
-    numbers = []
+    numbers: dict[int, str] = {}
     prefix = f"{path.name}."
     with contextlib.suppress(FileNotFoundError):
         for name in os.listdir(path.parent):
-            number = name.removeprefix(prefix)
-            if number != name and number.isascii() and number.isdigit():
-                numbers.append(int(number))
-    return [*(path.with_name(f"{prefix}{number}") for number in sorted(numbers, reverse=True)), path]
+            number = name.removeprefix(prefix).removesuffix(SUFFIX)
+            if name.startswith(prefix) and number.isascii() and number.isdigit():
+                numbers[int(number)] = min(
+                    name, numbers.get(int(number), name)
+                )  # while it is compressed, the plain one
+    return [*(path.with_name(numbers[number]) for number in sorted(numbers, reverse=True)), path]
+
+
+def open_file(path: Path) -> tuple[int, str]:
+    """A descriptor of a log file's text, and the identity in its header when it was compressed.
+
+    Raises FileNotFoundError.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC
+    if path.suffix != SUFFIX:
+        try:
+            return os.open(path, flags), ""
+        except FileNotFoundError:
+            path = path.with_name(path.name + SUFFIX)  # it was compressed just now
+    with open(path, "rb") as packed, tempfile.TemporaryFile(dir=path.parent) as text:
+        unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        known_by = _name_in(packed.read(_HEADER_BYTES))
+        packed.seek(0)
+        while data := packed.read(CHUNK_BYTES):
+            text.write(unpacker.decompress(data))
+        text.flush()
+        return os.open(f"/proc/self/fd/{text.fileno()}", flags), known_by
+
+
+def _name_in(header: bytes) -> str:
+    """The name in a gzip header. RFC 1952, 2.3: ten bytes stand before it."""
+    return header[10:].partition(b"\0")[0].decode("ascii", "replace")
 
 
 def _tail_start(files: list[Path], tail: int) -> tuple[list[Path], int]:
@@ -301,7 +344,7 @@ def _tail_start(files: list[Path], tail: int) -> tuple[list[Path], int]:
 
 def _position_of_last(path: Path, wanted: int) -> tuple[int, int]:
     """The position at which the last `wanted` lines of a file begin, and how many lines that really are."""
-    with open(path, "rb") as file:
+    with open(open_file(path)[0], "rb") as file:
         end = file.seek(0, os.SEEK_END)
         if wanted <= 0:
             return end, 0
@@ -330,4 +373,4 @@ def _newlines_backwards(chunk: bytes) -> Iterator[int]:
 
 
 def _details(attributes: dict[str, str]) -> str:
-    return ",".join(f"{quote(key)}={quote(value)}" for key, value in sorted(attributes.items()))
+    return ",".join(f"{quote_plus(key)}={quote_plus(value)}" for key, value in sorted(attributes.items()))

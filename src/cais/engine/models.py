@@ -94,6 +94,30 @@ class DeviceMapping(msgspec.Struct):
     CgroupPermissions: str = ""
 
 
+class WeightDevice(msgspec.Struct):
+    """The share of a block device's time."""
+
+    Path: str = ""
+    Weight: int = 0
+
+    @property
+    def value(self) -> int:
+        """The weight."""
+        return self.Weight
+
+
+class ThrottleDevice(msgspec.Struct):
+    """A rate on a block device, in bytes or operations a second."""
+
+    Path: str = ""
+    Rate: int = 0
+
+    @property
+    def value(self) -> int:
+        """The rate."""
+        return self.Rate
+
+
 class HostConfig(msgspec.Struct, kw_only=True):
     """The part of a container's configuration that depends on the host."""
 
@@ -139,11 +163,11 @@ class HostConfig(msgspec.Struct, kw_only=True):
     NanoCpus: int = 0
     CgroupParent: str = ""
     BlkioWeight: int = 0
-    BlkioWeightDevice: list[Empty] | None = None
-    BlkioDeviceReadBps: list[Empty] | None = None
-    BlkioDeviceWriteBps: list[Empty] | None = None
-    BlkioDeviceReadIOps: list[Empty] | None = None
-    BlkioDeviceWriteIOps: list[Empty] | None = None
+    BlkioWeightDevice: list[WeightDevice] | None = None
+    BlkioDeviceReadBps: list[ThrottleDevice] | None = None
+    BlkioDeviceWriteBps: list[ThrottleDevice] | None = None
+    BlkioDeviceReadIOps: list[ThrottleDevice] | None = None
+    BlkioDeviceWriteIOps: list[ThrottleDevice] | None = None
     CpuPeriod: int = 0
     CpuQuota: int = 0
     CpuRealtimePeriod: int = 0
@@ -168,6 +192,12 @@ class HostConfig(msgspec.Struct, kw_only=True):
     Init: bool | msgspec.UnsetType = msgspec.UNSET
     MaskedPaths: list[str] | None = None
     ReadonlyPaths: list[str] | None = None
+
+
+class UpdateRequest(HostConfig, kw_only=True):
+    """The body of a request to update a container; of a configuration only what an update may change counts."""
+
+    restart_policy: RestartPolicy = msgspec.field(default_factory=lambda: RestartPolicy(""), name="RestartPolicy")
 
 
 class EndpointSettings(msgspec.Struct, kw_only=True):
@@ -227,13 +257,43 @@ class Status(StrEnum):
 
     CREATED = "created"
     RUNNING = "running"
+    PAUSED = "paused"
+    RESTARTING = "restarting"
     EXITED = "exited"
     REMOVING = "removing"
     DEAD = "dead"
 
 
+class HealthStatus(StrEnum):
+    """What is known of a container's health."""
+
+    STARTING = "starting"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+
+
+class HealthResult(msgspec.Struct, kw_only=True, frozen=True):
+    """One health check; the exit code is -1 when it could not be run, or not to its end."""
+
+    start_ns: int
+    end_ns: int
+    exit_code: int
+    output: str
+
+
+class Health(msgspec.Struct, kw_only=True):
+    """The health of a container, and the last few checks, oldest first."""
+
+    status: HealthStatus = HealthStatus.STARTING
+    failing_streak: int = 0
+    log: list[HealthResult] = []
+
+
 class State(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Where a container is in its life; times in nanoseconds since 1970, 0 is "never"."""
+    """Where a container is in its life; times in nanoseconds since 1970, 0 is "never".
+
+    `manually_stopped`: the last thing a user did was to end it, so `unless-stopped` leaves it alone.
+    """
 
     status: Status = Status.CREATED
     pid: int = 0
@@ -242,11 +302,18 @@ class State(msgspec.Struct, kw_only=True, omit_defaults=True):
     oom_killed: bool = False
     started_at_ns: int = 0
     finished_at_ns: int = 0
+    manually_stopped: bool = False
+    health: Health | None = None
 
     @property
     def running(self) -> bool:
         """True while the container has a process."""
-        return self.status is Status.RUNNING
+        return self.status in {Status.RUNNING, Status.PAUSED}
+
+    @property
+    def active(self) -> bool:
+        """True while it has a process, or waits to have one again: what Docker calls running."""
+        return self.running or self.status is Status.RESTARTING
 
 
 class Record(msgspec.Struct, kw_only=True):

@@ -11,7 +11,7 @@ import re
 import time
 from pathlib import Path
 
-from cais.engine import starting
+from cais.engine import resources, starting
 from cais.engine.container import Container
 from cais.engine.containers import Containers
 from cais.engine.execs import Execs
@@ -42,6 +42,10 @@ async def recover(settings: Settings, containers: Containers, lifecycle: Lifecyc
     try:
         await asyncio.to_thread(_unmount_below, settings.bundles, adopted)
         await asyncio.to_thread(client.sweep, settings.exec_root, settings.cgroup_parent, adopted)
+        elsewhere = [item.record for item in containers if item.record.host_config.CgroupParent]
+        for record in elsewhere:
+            if record.id not in adopted:
+                await asyncio.to_thread(resources.remove, record, settings)
     except (CaisError, OSError) as error:
         _log.error("what dead containers left could not be swept: %s", error)
     folders = await asyncio.to_thread(_names, settings.containers)

@@ -7,8 +7,9 @@ Docker's forms of a user, and `process.user.additionalGroups` names of groups; b
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -37,6 +38,22 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True, slots=True)
+class Joined:
+    """What a container shares with others.
+
+    `namespaces`: paths by the OCI name. `etc`: the folder of the container whose network files it shows.
+    `shm`: the mount namespace whose /dev/shm it shares.
+    """
+
+    namespaces: dict[str, str] = field(default_factory=dict)
+    etc: Path | None = None
+    shm: str = ""
+
+
+ALONE: Final = Joined()
+
+
+@dataclass(frozen=True, slots=True)
 class EtcFiles:
     """The files of the host that a container sees at /etc/hosts, /etc/hostname and /etc/resolv.conf."""
 
@@ -45,18 +62,21 @@ class EtcFiles:
     resolv_conf: str
 
 
-def build(record: Record, host: Host, etc: EtcFiles, cgroup_parent: str) -> bytes:
-    """The runtime config of a container, as the JSON of its config.json."""
+def build(record: Record, host: Host, etc: EtcFiles, cgroup_parent: str, joined: Joined = ALONE) -> bytes:
+    """The runtime config of a container, as the JSON of its config.json.
+
+    `joined` is what it shares with other containers. Raises InvalidArgument for a device that is none.
+    """
     config, hc = record.config, record.host_config
     document: Json = {
         "ociVersion": OCI_VERSION,
         "process": process(record, host),
         "root": {"path": "rootfs", "readonly": hc.ReadonlyRootfs},
         "hostname": config.Hostname,
-        "mounts": list(_mounts(record, etc)),
+        "mounts": list(_mounts(record, etc, joined.shm)),
         "linux": {
-            "namespaces": [{"type": kind} for kind in _namespaces(hc)],
-            "cgroupsPath": f"{cgroup_parent}/{record.id}",
+            "namespaces": list(_namespaces(hc, joined.namespaces)),
+            "cgroupsPath": cgroups_path(record, cgroup_parent),
             "devices": [node for node, _ in _devices(hc)],
             "resources": _resources(hc),
             "sysctl": _sysctls(hc),
@@ -64,9 +84,17 @@ def build(record: Record, host: Host, etc: EtcFiles, cgroup_parent: str) -> byte
             "readonlyPaths": hc.ReadonlyPaths or [],
         },
     }
+    if isinstance(hc.Annotations, dict):
+        document["annotations"] = hc.Annotations
     if config.Domainname:
         document["domainname"] = config.Domainname
     return _encoder.encode(document)
+
+
+def cgroups_path(record: Record, cgroup_parent: str) -> str:
+    """The path of a container's control groups: below the user's choice of a parent, or the engine's own."""
+    own = record.host_config.CgroupParent.strip("/")
+    return f"/{own}/{record.id}" if own else f"{cgroup_parent}/{record.id}"
 
 
 def process(record: Record, host: Host) -> Json:
@@ -156,15 +184,19 @@ def _in_order(names: Iterable[str]) -> list[str]:
     return [name for name in CAPABILITY_NAMES if name in wanted]
 
 
-def _namespaces(hc: HostConfig) -> Iterator[str]:
-    yield from ("mount", "uts", "pid", "ipc")
-    if hc.NetworkMode != "host":
-        yield "network"
+def _namespaces(hc: HostConfig, joined: Mapping[str, str]) -> Iterator[Json]:
+    """The namespaces that are the container's own, or another container's; those left out are the host's."""
+    yield {"type": "mount"}
+    for kind, mode in (("uts", hc.UTSMode), ("pid", hc.PidMode), ("ipc", hc.IpcMode), ("network", hc.NetworkMode)):
+        if kind in joined:
+            yield {"type": kind, "path": joined[kind]}
+        elif mode != "host":
+            yield {"type": kind}
     if hc.CgroupnsMode == "private":
-        yield "cgroup"
+        yield {"type": "cgroup"}
 
 
-def _mounts(record: Record, etc: EtcFiles) -> Iterator[Json]:
+def _mounts(record: Record, etc: EtcFiles, shm: str) -> Iterator[Json]:
     """The default mounts, then the files of /etc, then what the user mounts, parents before children.
 
     A mount of the user's takes the place of a default one at the same path.
@@ -172,7 +204,7 @@ def _mounts(record: Record, etc: EtcFiles) -> Iterator[Json]:
     hc = record.host_config
     own = sorted([*_binds(record), *_tmpfs(hc)], key=lambda mount: mount["destination"].count("/"))
     taken = {mount["destination"] for mount in own}
-    for mount in (*_default_mounts(hc), *_etc_mounts(etc, hc.ReadonlyRootfs)):
+    for mount in (*_default_mounts(hc, shm), *_etc_mounts(etc, hc.ReadonlyRootfs)):
         if mount["destination"] in taken:
             continue
         if hc.ReadonlyRootfs and mount["destination"] not in _KEPT_WRITABLE and "ro" not in mount["options"]:
@@ -181,7 +213,7 @@ def _mounts(record: Record, etc: EtcFiles) -> Iterator[Json]:
     yield from own
 
 
-def _default_mounts(hc: HostConfig) -> Iterator[Json]:
+def _default_mounts(hc: HostConfig, shm: str) -> Iterator[Json]:
     readonly = () if hc.Privileged else ("ro",)
     yield _mount("/proc", "proc", "proc", *_PROC)
     yield _mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k")
@@ -191,7 +223,11 @@ def _default_mounts(hc: HostConfig) -> Iterator[Json]:
     yield _mount("/sys", "sysfs", "sysfs", *_PROC, *readonly)
     yield _mount("/sys/fs/cgroup", "cgroup", "cgroup", *_PROC, *readonly)
     yield _mount("/dev/mqueue", "mqueue", "mqueue", *_PROC)
-    if hc.IpcMode != "none":
+    if hc.IpcMode == "host":
+        yield _mount("/dev/shm", "bind", "/dev/shm", "rbind", "rprivate")  # noqa: S108
+    elif shm:
+        yield {**_mount("/dev/shm", "bind", "/dev/shm", "bind", "rprivate"), "namespace": shm}  # noqa: S108
+    elif hc.IpcMode != "none":
         yield _mount("/dev/shm", "tmpfs", "shm", *_PROC, "mode=1777", f"size={hc.ShmSize}")  # noqa: S108
 
 
@@ -221,7 +257,8 @@ def _mount(destination: str, kind: str, source: str, *options: str) -> Json:
 
 def _sysctls(hc: HostConfig) -> dict[str, str]:
     own = hc.Sysctls if isinstance(hc.Sysctls, dict) else {}
-    return own if hc.NetworkMode == "host" else {**_PRIVATE_NETWORK_SYSCTLS, **own}
+    shared = hc.NetworkMode == "host" or hc.NetworkMode.startswith("container:")
+    return own if shared else {**_PRIVATE_NETWORK_SYSCTLS, **own}
 
 
 def _masked(hc: HostConfig, host: Host) -> list[str]:
@@ -232,8 +269,12 @@ def _masked(hc: HostConfig, host: Host) -> list[str]:
 
 
 def _resources(hc: HostConfig) -> Json:
+    return {"devices": _device_rules(hc), **limits_of(hc)}
+
+
+def limits_of(hc: HostConfig) -> Json:
+    """The limits that can be changed while a container runs, as OCI has them; 0 is "not asked"."""
     resources: Json = {
-        "devices": _device_rules(hc),
         "memory": {
             "limit": hc.Memory,
             "swap": hc.MemorySwap,
@@ -248,7 +289,7 @@ def _resources(hc: HostConfig) -> Json:
             "mems": hc.CpusetMems,
         },
         "pids": {"limit": hc.PidsLimit or 0},
-        "blockIO": {"weight": hc.BlkioWeight},
+        "blockIO": _block_io(hc),
     }
     if hc.MemorySwappiness is not None:
         resources["memory"]["swappiness"] = hc.MemorySwappiness
@@ -256,6 +297,31 @@ def _resources(hc: HostConfig) -> Json:
         resources["cpu"]["period"] = CPU_PERIOD_US
         resources["cpu"]["quota"] = hc.NanoCpus * CPU_PERIOD_US // 1_000_000_000
     return resources
+
+
+def _block_io(hc: HostConfig) -> Json:
+    """Weights and rates of block devices. Raises InvalidArgument for a device that is none."""
+    found: Json = {"weight": hc.BlkioWeight}
+    for key, member, entries in (
+        ("weightDevice", "weight", hc.BlkioWeightDevice),
+        ("throttleReadBpsDevice", "rate", hc.BlkioDeviceReadBps),
+        ("throttleWriteBpsDevice", "rate", hc.BlkioDeviceWriteBps),
+        ("throttleReadIOPSDevice", "rate", hc.BlkioDeviceReadIOps),
+        ("throttleWriteIOPSDevice", "rate", hc.BlkioDeviceWriteIOps),
+    ):
+        if entries:
+            found[key] = [_block_device(entry.Path, member, entry.value) for entry in entries]
+    return found
+
+
+def _block_device(path: str, member: str, value: int) -> Json:
+    try:
+        info = os.stat(path)
+    except OSError as error:
+        raise InvalidArgument(f"stat {path}: {(error.strerror or 'error').lower()}") from error
+    if not stat.S_ISBLK(info.st_mode):
+        raise InvalidArgument(f"{path} is not a block device")
+    return {"major": os.major(info.st_rdev), "minor": os.minor(info.st_rdev), member: value}
 
 
 def _device_rules(hc: HostConfig) -> list[Json]:

@@ -6,7 +6,7 @@ Everything here blocks, and is called in a thread.
 import os
 from pathlib import Path
 
-from cais.engine import etcfiles, seccomp, spec
+from cais.engine import etcfiles, logoptions, seccomp, spec
 from cais.engine.containers import make_folders
 from cais.engine.host import Host
 from cais.engine.models import HostConfig, Record
@@ -14,7 +14,6 @@ from cais.engine.mounts import make_missing_sources
 from cais.engine.security import UNCONFINED, parse_security_options
 from cais.engine.settings import Settings
 from cais.engine.text import reason
-from cais.engine.validation import log_limits
 from cais.errors import Unavailable
 from cais.runtime.messages import LogTarget, RootFilesystem, StartRequest
 
@@ -29,10 +28,13 @@ def log_file(folder: Path) -> Path:
     return folder / f"{folder.name}-json.log"
 
 
-def prepare(record: Record, host: Host, settings: Settings, folder: Path, lower: tuple[str, ...]) -> StartRequest:
+def prepare(
+    record: Record, host: Host, settings: Settings, folder: Path, lower: tuple[str, ...], *, joined: spec.Joined
+) -> StartRequest:
     """Writes what the runtime reads, and returns what it is asked.
 
-    `lower` are the read-only layers, topmost first. Raises InvalidArgument, Unavailable when the disk is full.
+    `lower` are the read-only layers, topmost first; `joined` is what the container shares with others.
+    Raises InvalidArgument, Unavailable when the disk is full.
     """
     bundle = settings.bundles / record.id
     hc = record.host_config
@@ -40,8 +42,8 @@ def prepare(record: Record, host: Host, settings: Settings, folder: Path, lower:
     try:
         make_folders(folder)
         bundle.mkdir(mode=0o700, parents=True, exist_ok=True)
-        etc = etcfiles.write(record, folder)
-        _write(bundle / "config.json", spec.build(record, host, etc, settings.cgroup_parent))
+        etc = etcfiles.locations(joined.etc) if joined.etc else etcfiles.write(record, folder)
+        _write(bundle / "config.json", spec.build(record, host, etc, settings.cgroup_parent, joined))
     except OSError as error:
         raise Unavailable(f"prepare container {record.id}: {reason(error)}") from error
     rows, columns = (*hc.ConsoleSize, 0, 0)[:2]
@@ -55,11 +57,12 @@ def prepare(record: Record, host: Host, settings: Settings, folder: Path, lower:
             volatile=hc.AutoRemove,
         ),
         exit_file=str(exit_file(folder)),
-        log=_log_target(hc, folder),
+        log=_log_target(record, folder),
         seccomp=seccomp_program(hc, host, settings),
         open_stdin=record.config.OpenStdin,
         stdin_once=record.config.StdinOnce,
         terminal_size=(rows, columns) if record.config.Tty and rows and columns else None,
+        init=hc.Init is True,
     )
 
 
@@ -74,11 +77,14 @@ def seccomp_program(hc: HostConfig, host: Host, settings: Settings) -> str | Non
     return str(seccomp.program(granted, settings.exec_root))
 
 
-def _log_target(hc: HostConfig, folder: Path) -> LogTarget | None:
-    if hc.log_config.Type == "none":
+def _log_target(record: Record, folder: Path) -> LogTarget | None:
+    given = record.host_config.log_config
+    if given.Type == "none":
         return None
-    max_bytes, max_files = log_limits(hc.log_config.Config)
-    return LogTarget(str(log_file(folder)), max_bytes, max_files)
+    max_bytes, max_files = logoptions.limits(given.Config)
+    return LogTarget(
+        str(log_file(folder)), max_bytes, max_files, logoptions.attributes(record), logoptions.compresses(given.Config)
+    )
 
 
 def _write(path: Path, data: bytes) -> None:

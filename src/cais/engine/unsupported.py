@@ -18,9 +18,8 @@ RUNTIME: Final = "cais"
 
 _RUNTIMES: Final = frozenset({"", RUNTIME, "runc", "io.containerd.runc.v2"})
 _LOG_DRIVERS: Final = frozenset(
-    {"awslogs", "fluentd", "gcplogs", "gelf", "journald", "local", "splunk", "syslog"}
+    {"awslogs", "fluentd", "gcplogs", "gelf", "journald", "splunk", "syslog"}
 )  # fmt: skip
-_RESTART_POLICIES: Final = frozenset({"always", "on-failure", "unless-stopped"})
 
 # name in the request, and what it is called in an answer
 _LISTS: Final = (
@@ -28,19 +27,11 @@ _LISTS: Final = (
     ("VolumesFrom", "volumes from another container"),
     ("Links", "links"),
     ("DeviceRequests", "device requests"),
-    ("BlkioWeightDevice", "block IO weights of devices"),
-    ("BlkioDeviceReadBps", "block IO limits"),
-    ("BlkioDeviceWriteBps", "block IO limits"),
-    ("BlkioDeviceReadIOps", "block IO limits"),
-    ("BlkioDeviceWriteIOps", "block IO limits"),
     ("Mounts", "mounts (--mount)"),
-    ("StorageOpt", "storage options"),
-    ("Annotations", "annotations"),
 )
 _TEXTS: Final = (
     ("VolumeDriver", "volume drivers"),
     ("Cgroup", "the cgroup of another container"),
-    ("CgroupParent", "a parent cgroup"),
 )
 _NUMBERS: Final = (
     ("CpuRealtimePeriod", "real-time scheduling"),
@@ -48,14 +39,6 @@ _NUMBERS: Final = (
     ("KernelMemory", "kernel memory limits"),
     ("KernelMemoryTCP", "kernel memory limits"),
     ("PublishAllPorts", "publishing ports"),
-    ("Init", "an init process (--init)"),
-)
-# the values of namespace options that mean "its own", which is what every container has
-_NAMESPACES: Final = (
-    ("PidMode", "PID", frozenset({""})),
-    ("UTSMode", "UTS", frozenset({""})),
-    ("IpcMode", "IPC", frozenset({"", "private", "shareable", "none"})),
-    ("UsernsMode", "user", frozenset({"", "host"})),
 )
 
 
@@ -79,30 +62,23 @@ def _found(request: CreateRequest) -> Iterator[str]:
             value = getattr(host, name)
             if value is not msgspec.UNSET and value:
                 yield f"{words} (HostConfig.{name})"
-    for name, words, own in _NAMESPACES:
-        value = getattr(host, name)
-        if value not in own:
-            yield f'the {words} namespace "{value}" (HostConfig.{name})'
+    if host.UsernsMode not in {"", "host"}:
+        yield f'the user namespace "{host.UsernsMode}" (HostConfig.UsernsMode)'
     if request.Volumes:
         yield "anonymous volumes (Volumes)"
     if request.MacAddress:
         yield "a MAC address (MacAddress)"
     if request.NetworkDisabled is True:
         yield "NetworkDisabled"
-    health = request.Healthcheck
-    if isinstance(health, msgspec.Struct) and health.Test not in (None, [], ["NONE"]):
-        yield "a health check (Healthcheck)"
     yield from _networking(request)
 
 
 def _networking(request: CreateRequest) -> Iterator[str]:
     mode = request.host_config.NetworkMode or "default"
-    if mode.startswith("container:"):
-        yield "the network of another container (HostConfig.NetworkMode)"
-    elif mode not in NETWORK_MODES:
+    if mode not in NETWORK_MODES and not mode.startswith("container:"):
         yield f'the user-defined network "{mode}" (HostConfig.NetworkMode)'
     for name, endpoint in (request.networking.EndpointsConfig or {}).items():
-        if name not in NETWORK_MODES:
+        if name not in NETWORK_MODES and not name.startswith("container:"):
             yield f'the user-defined network "{name}" (NetworkingConfig)'
         elif not _is_zero(endpoint):
             yield f'settings of the network "{name}" (NetworkingConfig)'
@@ -116,22 +92,8 @@ def _check_names(host: HostConfig) -> None:
     """Options that are names from a list: those that Docker knows are not supported yet, others do not exist."""
     driver = host.log_config.Type
     if driver in _LOG_DRIVERS:
-        raise Unsupported(f'the logging driver "{driver}" is not supported yet by Cais: use json-file or none')
-    if driver not in {"", "json-file", "none"}:
+        raise Unsupported(f'the logging driver "{driver}" is not supported yet by Cais: use json-file, local or none')
+    if driver not in {"", "json-file", "local", "none"}:
         raise NotFound(f'error looking up logging plugin {printable(driver)}: plugin "{printable(driver)}" not found')
     if host.Runtime not in _RUNTIMES:
         raise InvalidArgument(f"unknown or invalid runtime name: {printable(host.Runtime)}")
-    policy = host.restart_policy.Name
-    if policy in _RESTART_POLICIES:
-        if host.AutoRemove:
-            raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
-        raise Unsupported(f'the restart policy "{policy}" is not supported yet by Cais')
-    if policy not in {"", "no"}:
-        raise InvalidArgument(
-            f"invalid restart policy: unknown policy '{printable(policy)}'; "
-            "use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
-        )
-    if host.restart_policy.MaximumRetryCount != 0:
-        raise InvalidArgument(
-            "invalid restart policy: maximum retry count cannot be used with restart policy 'no'"
-        )  # fmt: skip

@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from cais.engine import capabilities, limits, mounts, unsupported
+from cais.engine import capabilities, limits, logoptions, modes, mounts, restarts, unsupported
 from cais.engine.host import Host
 from cais.engine.limits import refuse
-from cais.engine.models import CreateRequest, HostConfig, strings
+from cais.engine.models import CreateRequest, HealthConfig, HostConfig, strings
 from cais.engine.security import parse_security_options
 from cais.engine.signals import parse_signal
 from cais.engine.text import printable
@@ -27,13 +27,8 @@ READONLY_PATHS: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/pr
 _HOSTNAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PORT: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(?:tcp|udp|sctp))?")
 _DEVICE_RULE: Final = re.compile(r"[acb] (\d+|\*):(\d+|\*) [rwm]{1,3}")
-_SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?([kKmMgGtTpP]?)(?:i?[bB])?")
 _EXTRA_HOST: Final = re.compile(r"[A-Za-z0-9._-]+:[0-9A-Fa-f:.\[\]]+")
 _DNS: Final = re.compile(r"[A-Za-z0-9._:%-]+")
-_LOG_OPTIONS: Final = frozenset({"max-size", "max-file", "mode"})
-_LATER_LOG_OPTIONS: Final = frozenset(
-    {"compress", "env", "env-regex", "labels", "labels-regex", "max-buffer-size", "tag"}
-)
 
 
 def normalise(request: CreateRequest, host: Host) -> list[str]:
@@ -45,13 +40,18 @@ def normalise(request: CreateRequest, host: Host) -> list[str]:
     _config(request)
     warnings: list[str] = []
     hc = request.host_config
-    _names(hc, host)
+    _names(hc, host, request)
     limits.memory(hc, host, warnings)
     limits.cpu(hc, host)
     limits.processes_and_io(hc, host)
+    limits.block_devices(hc, host)
     limits.ulimits(hc)
     _devices(hc)
     _network(hc)
+    refuse(
+        isinstance(hc.StorageOpt, dict) and bool(hc.StorageOpt),
+        "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+    )
     parse_security_options(hc.SecurityOpt or [])
     mounts.check_tmpfs(hc.Tmpfs if isinstance(hc.Tmpfs, dict) else {})
     hc.MaskedPaths, hc.ReadonlyPaths = _hidden_paths(hc)
@@ -72,6 +72,8 @@ def _config(request: CreateRequest) -> None:
     refuse(any("\0" in text for text in texts), "invalid container configuration: a value contains a NUL byte")
     if isinstance(request.StopSignal, str) and request.StopSignal:
         parse_signal(request.StopSignal)
+    if isinstance(request.Healthcheck, HealthConfig):
+        limits.health(request.Healthcheck)
     for port in request.ExposedPorts or {}:
         check_port(port)
 
@@ -91,7 +93,7 @@ def check_port(port: str) -> None:
         raise InvalidArgument(f"invalid port specification: {printable(port)}")
 
 
-def _names(hc: HostConfig, host: Host) -> None:
+def _names(hc: HostConfig, host: Host, request: CreateRequest) -> None:
     """The options that are names: capabilities, namespaces, the logging driver, the runtime."""
     hc.CapAdd = capabilities.normalise(strings(hc.CapAdd), "CapAdd") or None
     hc.CapDrop = capabilities.normalise(strings(hc.CapDrop), "CapDrop") or None
@@ -104,41 +106,15 @@ def _names(hc: HostConfig, host: Host) -> None:
     hc.IpcMode = hc.IpcMode or "private"
     hc.NetworkMode = hc.NetworkMode or "default"
     hc.Runtime = unsupported.RUNTIME
+    restarts.check(hc.restart_policy)
+    refuse(
+        hc.AutoRemove and hc.restart_policy.Name not in {"", "no"},
+        "can't create 'AutoRemove' container with restart policy",
+    )
     hc.restart_policy.Name = hc.restart_policy.Name or "no"
     hc.log_config.Type = hc.log_config.Type or "json-file"
-    _log_options(hc.log_config.Type, hc.log_config.Config)
-
-
-def _log_options(driver: str, options: dict[str, str]) -> None:
-    if driver == "none":
-        return
-    for name in options:
-        if name in _LATER_LOG_OPTIONS:
-            raise Unsupported(f"the option '{name}' of the {driver} log driver is not supported yet by Cais")
-        refuse(name not in _LOG_OPTIONS, f"unknown log opt '{printable(name)}' for {driver} log driver")
-    if options.get("mode", "blocking") != "blocking":
-        raise Unsupported(f"the log mode '{printable(options['mode'])}' is not supported yet by Cais")
-    log_limits(options)
-
-
-def log_limits(options: dict[str, str]) -> tuple[int, int]:
-    """The most bytes of one log file (0: no limit) and how many files are kept, from the driver's options.
-
-    Raises InvalidArgument.
-    """
-    size = options.get("max-size", "")
-    max_bytes = 0
-    if size and size != "-1":
-        match = _SIZE.fullmatch(size)
-        if match is None:
-            raise InvalidArgument(f"invalid size: '{printable(size)}'")
-        max_bytes = int(float(match[1]) * 1000 ** " kmgtp".index(match[2].lower() or " "))
-        refuse(max_bytes <= 0, "max-size should be a positive number")
-    files = options.get("max-file", "1")
-    if not (files.isascii() and files.isdigit() and len(files) < 10):
-        raise InvalidArgument(f'strconv.Atoi: parsing "{printable(files)}": invalid syntax')
-    refuse(int(files) < 1, "max-file cannot be less than 1")
-    return max_bytes, int(files)
+    logoptions.check(hc.log_config.Type, hc.log_config.Config)
+    modes.check(hc, request)
 
 
 def _devices(hc: HostConfig) -> None:

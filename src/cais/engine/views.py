@@ -8,7 +8,7 @@ from cais.engine.containers import Containers
 from cais.engine.execs import Exec
 from cais.engine.images import Images
 from cais.engine.listing import mount_points, network_name, status_text
-from cais.engine.models import EndpointSettings, strings, timestamp
+from cais.engine.models import EndpointSettings, Health, Status, strings, timestamp
 from cais.engine.settings import Settings
 from cais.engine.usage import Sizes
 from cais.errors import CaisError
@@ -37,7 +37,7 @@ def inspect(
         "ResolvConfPath": etc.resolv_conf,
         "HostnamePath": etc.hostname,
         "HostsPath": etc.hosts,
-        "LogPath": "" if record.host_config.log_config.Type == "none" else str(starting.log_file(folder)),
+        "LogPath": str(starting.log_file(folder)) if record.host_config.log_config.Type == "json-file" else "",
         "Name": f"/{record.name}",
         "RestartCount": record.restart_count,
         "Driver": STORAGE_DRIVER,
@@ -61,11 +61,11 @@ def inspect(
 def state(container: Container) -> Json:
     """ContainerState."""
     current = container.record.state
-    return {
+    answer: Json = {
         "Status": container.status,
-        "Running": current.running,
-        "Paused": False,
-        "Restarting": False,
+        "Running": current.active,
+        "Paused": current.status is Status.PAUSED,
+        "Restarting": current.status is Status.RESTARTING,
         "OOMKilled": current.oom_killed,
         "Dead": False,
         "Pid": current.pid,
@@ -74,11 +74,29 @@ def state(container: Container) -> Json:
         "StartedAt": timestamp(current.started_at_ns),
         "FinishedAt": timestamp(current.finished_at_ns),
     }
+    if current.health is not None:
+        answer["Health"] = _health(current.health)
+    return answer
+
+
+def _health(health: Health) -> Json:
+    return {
+        "Status": health.status,
+        "FailingStreak": health.failing_streak,
+        "Log": [
+            {
+                "Start": timestamp(result.start_ns),
+                "End": timestamp(result.end_ns),
+                "ExitCode": result.exit_code,
+                "Output": result.output,
+            }
+            for result in health.log
+        ],
+    }
 
 
 def network_settings(container: Container) -> Json:
     """NetworkSettings: no addresses, and the one network that the container was given."""
-    name = network_name(container)
     return {
         "Bridge": "",
         "SandboxID": "",
@@ -97,8 +115,14 @@ def network_settings(container: Container) -> Json:
         "IPPrefixLen": 0,
         "IPv6Gateway": "",
         "MacAddress": "",
-        "Networks": {name: EndpointSettings()},
+        "Networks": networks(container),
     }
+
+
+def networks(container: Container) -> Json:
+    """The networks of a container; none of its own when it shares another container's."""
+    name = network_name(container)
+    return {} if name.startswith("container:") else {name: EndpointSettings()}
 
 
 def summary(container: Container, images: Images, sizes: Sizes | None = None) -> Json:
@@ -119,7 +143,7 @@ def summary(container: Container, images: Images, sizes: Sizes | None = None) ->
         "State": container.status,
         "Status": status_text(container),
         "HostConfig": {"NetworkMode": record.host_config.NetworkMode},
-        "NetworkSettings": {"Networks": {network_name(container): EndpointSettings()}},
+        "NetworkSettings": {"Networks": networks(container)},
         "Mounts": mount_points(record.mounts),
     }
     if sizes is not None:

@@ -22,6 +22,7 @@ RESOLVE_IN_ROOT = 0x10
 # <linux/magic.h>
 PROC_SUPER_MAGIC = 0x9FA0
 DEVPTS_SUPER_MAGIC = 0x1CD1
+TMPFS_MAGIC = 0x01021994
 
 _MAX_DESCRIPTOR = 0xFFFFFFFF  # close_range(2): "~0U"
 _CLOSE_RANGE = ctypes.c_long(number("close_range"))

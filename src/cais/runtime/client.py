@@ -333,6 +333,10 @@ class Monitor:
         """Send a signal to the container's first process. Raises: StartFailed."""
         await self._call({"type": "signal", "number": number})
 
+    async def signal_exec(self, exec_id: str, number: int) -> None:
+        """Send a signal to a further process. Raises: StartFailed."""
+        await self._call({"type": "signal", "exec_id": exec_id, "number": number})
+
     async def exec(self, request: ExecRequest, attachment: Attachment | None) -> int:
         """Start a further process; its pid on the host. Raises: StartFailed."""
         message: Message = {"type": "exec", "request": request.to_json()}

@@ -14,7 +14,7 @@ from cais.errors import CaisError
 from cais.linux import credentials, mount, namespaces, tty
 from cais.linux.fs import close_from
 from cais.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWNS, CLONE_NEWPID
-from cais.runtime import plan, process, rootfs, users
+from cais.runtime import plan, process, reaper, rootfs, users
 from cais.runtime.cgroups.interface import Cgroup, Hierarchy
 from cais.runtime.cgroups.resources import Resources
 from cais.runtime.channel import Channel, ChannelClosed
@@ -73,6 +73,10 @@ def _enter_groups(cgroup: Cgroup, spec: Spec, version: int) -> None:
 def _run(request: StartRequest, spec: Spec, cgroup: Cgroup, stdio: Stdio | None, channel: Channel) -> NoReturn:
     seccomp_program = process.read_program(request.seccomp)
     credentials.new_session_keyring(f"_ses.{request.id}")
+    if request.init:
+        credentials.set_name(reaper.NAME)
+        command_line = " ".join((reaper.NAME, "--", *spec.process.args))
+        credentials.set_command_line(credentials.command_line_place(), command_line)
     _name_host(spec)
     if spec.has_new("network"):
         namespaces.loopback_up()
@@ -90,6 +94,9 @@ def _run(request: StartRequest, spec: Spec, cgroup: Cgroup, stdio: Stdio | None,
     close_from(3, keep=channel.fileno())
     path, env = process.prepare(spec.process, user, seccomp_program)
     channel.send({"type": "executing"})
+    if request.init:
+        channel.close()
+        reaper.run(lambda: process.execute(path, spec.process, env), spec.process.terminal)
     process.execute(path, spec.process, env)
 
 

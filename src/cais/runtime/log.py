@@ -1,6 +1,7 @@
 """A container's log in Docker's json-file format, rotated.
 
-Each line is {"log":"…\\n","stream":"stdout","time":"RFC 3339 with nanoseconds"}. Lines that are read together
+Each line is {"log":"…\\n","stream":"stdout","attrs":{…},"time":"RFC 3339 with nanoseconds"}; attrs is there when the
+container's log options ask for it. Lines that are read together
 share their time. What has no newline yet waits for it, up to 16 KiB, as in Docker; a longer line becomes several
 records, of which only the last ends with a newline.
 """
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from json.encoder import encode_basestring
 
+from cais.runtime import compress
 from cais.runtime.messages import LogTarget
 
 _PART_BYTES = 16 * 1024
@@ -36,9 +38,11 @@ class JsonFileLog:
 
     def __init__(self, target: LogTarget) -> None:
         self._target = target
+        self._attributes = f'"attrs":{target.attributes},' if target.attributes else ""
         self._partial = {"stdout": b"", "stderr": b""}
         self._clock_second = 0
         self._clock_text = ""
+        self._compressing = 0
         self.lost_bytes = 0
         self._fd = -1
         self._size = 0
@@ -65,10 +69,11 @@ class JsonFileLog:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+        self._await_compression()
 
     def _format(self, stream: str, part: bytes) -> bytes:
         """The records of whole lines, or of a part of one line."""
-        end = f'","stream":"{stream}","time":"{self._now()}"}}\n'
+        end = f'","stream":"{stream}",{self._attributes}"time":"{self._now()}"}}\n'
         newline = "\\n" if part.endswith(b"\n") else ""
         lines = part[:-1] if newline else part
         if not lines.translate(None, _PLAIN):
@@ -149,13 +154,32 @@ class JsonFileLog:
                 os.ftruncate(self._fd, 0)
                 self._size = 0
                 return
+            self._await_compression()
             for number in range(count - 1, 1, -1):
-                _rename_if_there(f"{path}.{number - 1}", f"{path}.{number}")
+                for suffix in ("", compress.SUFFIX):
+                    _rename_if_there(f"{path}.{number - 1}{suffix}", f"{path}.{number}{suffix}")
             os.rename(path, f"{path}.1")
         except OSError:
             return
         os.close(self._fd)
         self._open()
+        if self._target.compress:
+            self._compress(f"{path}.1")
+
+    def _compress(self, path: str) -> None:
+        try:
+            self._compressing = compress.start(path)
+        except OSError:
+            pass  # no further process can be had: the file stays as it is
+
+    def _await_compression(self) -> None:
+        """Files are renamed when nobody works on them."""
+        if self._compressing:
+            try:
+                os.waitpid(self._compressing, 0)
+            except ChildProcessError:
+                pass
+            self._compressing = 0
 
 
 def _whole_parts(data: bytes) -> Iterator[tuple[int, int]]:

@@ -63,11 +63,16 @@ class RootFilesystem(Record):
 
 @dataclass(frozen=True, slots=True)
 class LogTarget(Record):
-    """Where a container's output is kept: `path`, and `path`.1 … for older parts; sizes in bytes."""
+    """Where a container's output is kept: `path`, and `path`.1 … for older parts; sizes in bytes.
+
+    attributes: a JSON object that every line carries, or nothing. compress: older parts are `path`.1.gz …
+    """
 
     path: str
     max_bytes: int
     max_files: int
+    attributes: str = ""
+    compress: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,7 @@ class StartRequest(Record):
     bundle: the folder that holds config.json, an OCI runtime config. exit_file: where the exit status is recorded.
     seccomp: path of a compiled BPF program. open_stdin: keep standard input open for attached clients;
     stdin_once: close it when the first of them closes its end. terminal_size: rows and columns.
+    init: the command is a child of an init of ours (`cais.runtime.reaper`) instead of pid 1 itself.
     """
 
     id: str
@@ -88,6 +94,7 @@ class StartRequest(Record):
     open_stdin: bool = False
     stdin_once: bool = False
     terminal_size: tuple[int, int] | None = None
+    init: bool = False
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> "StartRequest":

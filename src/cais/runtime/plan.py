@@ -34,12 +34,16 @@ class FilesystemStep:
 
 @dataclass(frozen=True, slots=True)
 class BindStep:
-    """Show `source` of the host at `target`. recursive: with the mounts below it."""
+    """Show `source` of the host at `target`. recursive: with the mounts below it.
+
+    namespace: the mount namespace of another container, which `source` is taken from instead.
+    """
 
     target: str
     source: str
     recursive: bool
     attributes: Attributes
+    namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,7 @@ def _step(item: Mount) -> MountStep:
         unknown = [word for word in rest if word not in ("bind", "rbind")]
         if unknown:
             raise _invalid(item, f"option {unknown[0]!r} is not one of a bind mount")
-        return BindStep(target, item.source, recursive, attributes)
+        return BindStep(target, item.source, recursive, attributes, item.namespace)
     if item.type in ("cgroup", "cgroup2"):
         return CgroupStep(target, attributes)
     if not item.type:

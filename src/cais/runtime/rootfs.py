@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cais.linux import fs, mount
+from cais.linux import fs, mount, namespaces
 from cais.linux.mount import (
     AT_FDCWD,
     MOUNT_ATTR__ATIME,
@@ -115,7 +115,10 @@ class Root:
             os.close(fd)
 
     def _attach_bind(self, step: BindStep) -> None:
-        fd = mount.open_tree(AT_FDCWD, step.source, recursive=step.recursive)
+        if step.namespace:
+            fd = _tmpfs_of(step.namespace, step.source)
+        else:
+            fd = mount.open_tree(AT_FDCWD, step.source, recursive=step.recursive)
         attributes = step.attributes
         if attributes.attr_set:
             clear = MOUNT_ATTR__ATIME if attributes.attr_set & MOUNT_ATTR__ATIME else 0
@@ -297,6 +300,30 @@ def _allow_reuse(work: str) -> None:
             os.rmdir(folder)
         except FileNotFoundError:
             pass
+
+
+def _tmpfs_of(namespace: str, path: str) -> int:
+    """A detached copy of the tmpfs that is mounted at `path` in another mount namespace, that of a container.
+
+    The container may have put anything there: no link is followed, and only a whole tmpfs is taken. Raises: OSError.
+    """
+    own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    other = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+    namespaces.setns(other, namespaces.CLONE_NEWNS)
+    try:
+        target = fs.openat2(AT_FDCWD, path, os.O_PATH | os.O_DIRECTORY, resolve=fs.RESOLVE_NO_SYMLINKS)
+        parent = fs.openat2(target, "..", os.O_PATH | os.O_DIRECTORY)
+        is_mounted = os.fstat(target).st_dev != os.fstat(parent).st_dev
+        os.close(parent)
+        if not is_mounted or fs.filesystem_type(target) != fs.TMPFS_MAGIC:
+            raise OSError(errno.EINVAL, "no tmpfs is mounted there", path)
+        tree = mount.open_tree(target, "")
+        os.close(target)
+    finally:
+        namespaces.setns(own, namespaces.CLONE_NEWNS)
+        os.close(own)
+        os.close(other)
+    return tree
 
 
 def _open_null_device() -> int:

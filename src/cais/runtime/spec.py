@@ -3,7 +3,8 @@
 https://github.com/opencontainers/runtime-spec/blob/main/config.md and config-linux.md. What the runtime does not
 know is refused where it would loosen or tighten the container, and ignored where it only describes.
 One extension: `process.user.username` may hold any of Docker's forms of a user, and `process.user.additionalGroups`
-names or numbers of groups; both are looked up in the container.
+names or numbers of groups; both are looked up in the container. Another: `mounts[].namespace` is the path of a mount
+namespace, in which the source of a bind mount, a tmpfs, is found (the /dev/shm of another container).
 """
 
 import json
@@ -54,12 +55,13 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A mount of the spec, as it stands there."""
+    """A mount of the spec, as it stands there. namespace: the mount namespace that the source is in, if another."""
 
     destination: str
     type: str
     source: str
     options: tuple[str, ...]
+    namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,7 @@ def _capabilities(raw: dict[str, Any], kind: str) -> frozenset[int]:
 def _mount(raw: dict[str, Any]) -> Mount:
     options = tuple(raw.get("options") or ())
     kind = raw.get("type") or ("bind" if {"bind", "rbind"} & set(options) else "")
-    return Mount(raw["destination"], kind, raw.get("source", ""), options)
+    return Mount(raw["destination"], kind, raw.get("source", ""), options, raw.get("namespace", ""))
 
 
 def _namespaces(raw: list[dict[str, Any]]) -> tuple[Namespace, ...]:

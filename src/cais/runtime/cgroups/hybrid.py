@@ -142,6 +142,9 @@ class HybridCgroup:
     def thaw(self) -> None:
         self.v2.thaw()
 
+    def frozen(self) -> bool:
+        return self.v2.frozen()
+
     def oom_kills(self) -> int:
         return self.v1.oom_kills() + self.v2.oom_kills()
 

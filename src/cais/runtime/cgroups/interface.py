@@ -52,8 +52,21 @@ class Mounts:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceIo:
+    """A figure of one block device. `operation` is "read" or "write", and on version 1 also "sync" and others."""
+
+    major: int
+    minor: int
+    operation: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
-    """What a group uses now. A limit is None where there is none; a figure is 0 where its controller is missing."""
+    """What a group uses now. A limit is None where there is none; a figure is 0 where its controller is missing.
+
+    `memory` is the kernel's own table, memory.stat; version 2 has no `memory_failures` and no `cpu_each_ns`.
+    """
 
     memory_usage_bytes: int = 0
     memory_max_usage_bytes: int = 0
@@ -71,6 +84,11 @@ class Stats:
     io_write_bytes: int = 0
     io_reads: int = 0
     io_writes: int = 0
+    memory: tuple[tuple[str, int], ...] = ()
+    memory_failures: int = 0
+    cpu_each_ns: tuple[int, ...] = ()
+    io_bytes: tuple[DeviceIo, ...] = ()
+    io_operations: tuple[DeviceIo, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +144,9 @@ class Cgroup(Protocol):
 
     def thaw(self) -> None:
         """Let the processes go on."""
+
+    def frozen(self) -> bool:
+        """Whether the processes stand still, or are about to."""
 
     def oom_kills(self) -> int:
         """How many processes the kernel killed here for want of memory; 0 where that isn't known."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from cais.runtime.cgroups import files
 from cais.runtime.cgroups.devices import effective, v1_writes
-from cais.runtime.cgroups.interface import Cgroup, CgroupError, Features, Mounts, Stats, Write
+from cais.runtime.cgroups.interface import Cgroup, CgroupError, DeviceIo, Features, Mounts, Stats, Write
 from cais.runtime.cgroups.resources import BlockIo, Cpu, Memory, Resources
 
 # Limits at or above it mean "none": the kernel rounds "-1" down to whole pages
@@ -189,6 +189,9 @@ class V1Cgroup:
     def thaw(self) -> None:
         files.write(f"{self._freezer()}/freezer.state", "THAWED")
 
+    def frozen(self) -> bool:
+        return files.read_lines(f"{self._freezer()}/freezer.state") in (["FROZEN"], ["FREEZING"])
+
     def oom_kills(self) -> int:
         directory = self.directory("memory")
         return files.read_table(f"{directory}/memory.oom_control").get("oom_kill", 0) if directory else 0
@@ -217,12 +220,14 @@ class V1Cgroup:
         pids, blkio = self.directory("pids"), self.directory("blkio")
         limit = files.read_number(f"{memory}/memory.limit_in_bytes")
         throttling = files.read_table(f"{cpu}/cpu.stat")
-        io_bytes = _io_totals(f"{blkio}/blkio.throttle.io_service_bytes_recursive")
-        io_counts = _io_totals(f"{blkio}/blkio.throttle.io_serviced_recursive")
+        io_bytes = _device_io(f"{blkio}/blkio.throttle.io_service_bytes_recursive")
+        io_counts = _device_io(f"{blkio}/blkio.throttle.io_serviced_recursive")
+        memory_table = files.read_table(f"{memory}/memory.stat")
+        each_cpu = " ".join(files.read_lines(f"{cpuacct}/cpuacct.usage_percpu"))
         return Stats(
             memory_usage_bytes=files.read_number(f"{memory}/memory.usage_in_bytes") or 0,
             memory_max_usage_bytes=files.read_number(f"{memory}/memory.max_usage_in_bytes") or 0,
-            memory_inactive_file_bytes=files.read_table(f"{memory}/memory.stat").get("total_inactive_file", 0),
+            memory_inactive_file_bytes=memory_table.get("total_inactive_file", 0),
             memory_limit_bytes=None if limit is None or limit >= _UNLIMITED else limit,
             cpu_total_ns=files.read_number(f"{cpuacct}/cpuacct.usage") or 0,
             cpu_user_ns=files.read_number(f"{cpuacct}/cpuacct.usage_user") or 0,
@@ -232,10 +237,15 @@ class V1Cgroup:
             cpu_throttled_ns=throttling.get("throttled_time", 0),
             pids_current=files.read_number(f"{pids}/pids.current") or 0,
             pids_limit=files.read_number(f"{pids}/pids.max"),
-            io_read_bytes=io_bytes[0],
-            io_write_bytes=io_bytes[1],
-            io_reads=io_counts[0],
-            io_writes=io_counts[1],
+            io_read_bytes=_total(io_bytes, "read"),
+            io_write_bytes=_total(io_bytes, "write"),
+            io_reads=_total(io_counts, "read"),
+            io_writes=_total(io_counts, "write"),
+            memory=tuple(memory_table.items()),
+            memory_failures=files.read_number(f"{memory}/memory.failcnt") or 0,
+            cpu_each_ns=tuple(map(int, each_cpu.split())),
+            io_bytes=io_bytes,
+            io_operations=io_counts,
         )
 
     def remove(self) -> None:
@@ -363,13 +373,16 @@ def _set_frozen(freezer: str | None, state: str) -> None:
             raise
 
 
-def _io_totals(path: str) -> tuple[int, int]:
-    """Read and written, summed over every device: the lines are "MAJOR:MINOR Read NUMBER"."""
-    read = written = 0
+def _device_io(path: str) -> tuple[DeviceIo, ...]:
+    """The figures of every device: the lines are "MAJOR:MINOR Read NUMBER", and at the end "Total NUMBER"."""
+    found = []
     for line in files.read_lines(path):
         words = line.split(" ")
-        if len(words) == 3 and words[1] == "Read":
-            read += int(words[2])
-        elif len(words) == 3 and words[1] == "Write":
-            written += int(words[2])
-    return read, written
+        if len(words) == 3:
+            major, _, minor = words[0].partition(":")
+            found.append(DeviceIo(int(major), int(minor), words[1].lower(), int(words[2])))
+    return tuple(found)
+
+
+def _total(entries: tuple[DeviceIo, ...], operation: str) -> int:
+    return sum(entry.value for entry in entries if entry.operation == operation)

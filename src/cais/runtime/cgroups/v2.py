@@ -13,7 +13,7 @@ from cais.linux import bpf, inotify
 from cais.runtime.cgroups import files
 from cais.runtime.cgroups.devices import effective
 from cais.runtime.cgroups.devices_bpf import assemble
-from cais.runtime.cgroups.interface import Cgroup, CgroupError, Features, Mounts, Stats, Write
+from cais.runtime.cgroups.interface import Cgroup, CgroupError, DeviceIo, Features, Mounts, Stats, Write
 from cais.runtime.cgroups.resources import BlockIo, Cpu, Memory, Resources
 
 _FREEZE_SECONDS = 5.0
@@ -204,6 +204,9 @@ class V2Cgroup:
     def thaw(self) -> None:
         files.write(f"{self.directory}/cgroup.freeze", "0")
 
+    def frozen(self) -> bool:
+        return files.read_number(f"{self.directory}/cgroup.freeze") == 1
+
     def oom_kills(self) -> int:
         return files.read_table(f"{self.directory}/memory.events").get("oom_kill", 0)
 
@@ -225,11 +228,13 @@ class V2Cgroup:
     def stats(self) -> Stats:
         directory = self.directory
         cpu = files.read_table(f"{directory}/cpu.stat")
-        io = _io_totals(files.read_lines(f"{directory}/io.stat"))
+        io_lines = files.read_lines(f"{directory}/io.stat")
+        io = _io_totals(io_lines)
+        memory = files.read_table(f"{directory}/memory.stat")
         return Stats(
             memory_usage_bytes=files.read_number(f"{directory}/memory.current") or 0,
             memory_max_usage_bytes=files.read_number(f"{directory}/memory.peak") or 0,
-            memory_inactive_file_bytes=files.read_table(f"{directory}/memory.stat").get("inactive_file", 0),
+            memory_inactive_file_bytes=memory.get("inactive_file", 0),
             memory_limit_bytes=files.read_number(f"{directory}/memory.max"),
             cpu_total_ns=cpu.get("usage_usec", 0) * 1000,
             cpu_user_ns=cpu.get("user_usec", 0) * 1000,
@@ -243,6 +248,9 @@ class V2Cgroup:
             io_write_bytes=io.get("wbytes", 0),
             io_reads=io.get("rios", 0),
             io_writes=io.get("wios", 0),
+            memory=tuple(memory.items()),
+            io_bytes=_device_io(io_lines, "rbytes", "wbytes"),
+            io_operations=_device_io(io_lines, "rios", "wios"),
         )
 
     def remove(self) -> None:
@@ -349,3 +357,16 @@ def _io_totals(lines: list[str]) -> dict[str, int]:
             if value.isdigit():
                 totals[key] = totals.get(key, 0) + int(value)
     return totals
+
+
+def _device_io(lines: list[str], read: str, write: str) -> tuple[DeviceIo, ...]:
+    """The figures of every device in io.stat under these two keys."""
+    found = []
+    for line in lines:
+        device, *words = line.split(" ")
+        major, _, minor = device.partition(":")
+        values = dict(word.split("=", 1) for word in words if "=" in word)
+        for key, operation in ((read, "read"), (write, "write")):
+            if values.get(key, "").isdigit() and major.isdigit() and minor.isdigit():
+                found.append(DeviceIo(int(major), int(minor), operation, int(values[key])))
+    return tuple(found)

@@ -1,0 +1,81 @@
+"""Namespaces that containers share with the host or with another container: `host` and `container:NAME`.
+
+A container that joins another needs it only while it starts; what it has joined stays when the other one ends
+(a PID namespace excepted, which ends with its first process).
+"""
+
+from pathlib import Path
+from typing import Final, Protocol
+
+from cais.engine.container import Container
+from cais.engine.models import HostConfig, Status
+from cais.engine.spec import Joined
+from cais.errors import Conflict
+
+CONTAINER: Final = "container:"
+
+# the option, the namespace's name in the OCI config and in /proc, and what messages call it
+_MODES: Final = (
+    ("NetworkMode", "network", "net", "network"),
+    ("IpcMode", "ipc", "ipc", "IPC"),
+    ("PidMode", "pid", "pid", "PID namespace"),
+)
+
+
+class Known(Protocol):
+    """The containers of the engine, as far as they are asked for here."""
+
+    def find(self, reference: str) -> Container:
+        """The container with this id or name. Raises NotFound."""
+
+    def folder(self, container_id: str) -> Path:
+        """The folder of a container on the disk."""
+
+
+def partner(mode: str) -> str:
+    """The id or name in `container:NAME`; empty for any other mode."""
+    return mode.removeprefix(CONTAINER) if mode.startswith(CONTAINER) else ""
+
+
+def resolve(hc: HostConfig, containers: Known) -> None:
+    """Replaces the names of other containers by their ids. Raises NotFound."""
+    for option, *_ in _MODES:
+        name = partner(getattr(hc, option))
+        if name:
+            setattr(hc, option, CONTAINER + containers.find(name).id)
+
+
+def join(container: Container, containers: Known) -> Joined:
+    """What a container that is about to start joins. Raises NotFound, Conflict when a partner does not run."""
+    hc = container.record.host_config
+    paths: dict[str, str] = {}
+    etc, shm = None, ""
+    for option, kind, name, words in _MODES:
+        reference = partner(getattr(hc, option))
+        if not reference:
+            continue
+        other = containers.find(reference)
+        _check(container, other, words)
+        pid = other.record.state.pid
+        paths[kind] = f"/proc/{pid}/ns/{name}"
+        if kind == "network":
+            etc = containers.folder(other.id)
+        elif kind == "ipc":
+            shm = f"/proc/{pid}/ns/mnt"
+    return Joined(paths, etc, shm)
+
+
+def _check(container: Container, other: Container, words: str) -> None:
+    if other is container:
+        raise Conflict(f"cannot join own {words}")
+    if other.monitor is not None:
+        other.monitor.poll()
+    if other.record.state.status is Status.RESTARTING:
+        raise Conflict(f"Container {other.id} is restarting, wait until the container is running")
+    if not other.running:
+        raise Conflict(f"cannot join {words} of a non running container: {other.id}")
+    if words == "IPC" and other.record.host_config.IpcMode != "shareable":
+        raise Conflict(
+            f"can't join IPC of container {other.id}: non-shareable IPC "
+            "(hint: use IpcMode:shareable for the donor container)"
+        )
