@@ -75,8 +75,7 @@ def _run(request: StartRequest, spec: Spec, cgroup: Cgroup, stdio: Stdio | None,
     credentials.new_session_keyring(f"_ses.{request.id}")
     if request.init:
         credentials.set_name(reaper.NAME)
-        command_line = " ".join((reaper.NAME, "--", *spec.process.args))
-        credentials.set_command_line(credentials.command_line_place(), command_line)
+        credentials.set_command_line(" ".join((reaper.NAME, "--", *spec.process.args)))
     _name_host(spec)
     if spec.has_new("network"):
         namespaces.loopback_up()
