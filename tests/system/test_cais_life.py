@@ -39,7 +39,7 @@ def test_a_container_is_paused_and_goes_on(sleeper: Engine) -> None:
     assert "lc-one" in sleeper.docker_output("ps", "--filter", "status=paused", "--format", "{{.Names}}").split()
     identity = _field(sleeper, "lc-one", "{{.Id}}")
     done = sleeper.docker("pause", "lc-one")
-    assert done.stderr == f"Error response from daemon: Container {identity} is already paused\n"
+    assert done.stderr == f"Error response from daemon: container {identity} is already paused\n"
     done = sleeper.docker("exec", "lc-one", "true")
     assert done.returncode == 1
     assert "is paused, unpause the container before exec" in done.stderr
@@ -206,7 +206,7 @@ def test_logs_show_what_the_driver_was_told_to_add(cais: Engine) -> None:
         (["--init"], "ps -o pid,args | grep -c '^ *1 .*init'", "1"),
         (["--read-only", "--tmpfs", "/x:size=1m"], "touch /x/y && ! touch /z 2>/dev/null && echo ok", "ok"),
         (["--group-add", "1234"], "id -G | tr ' ' '\\n' | grep 1234", "1234"),
-        (["--domainname", "d.example", "-h", "h"], "hostname -f", "h.d.example"),
+        (["--domainname", "d.example", "-h", "h"], "cat /proc/sys/kernel/domainname", "d.example"),
         (["--oom-score-adj", "500"], "cat /proc/self/oom_score_adj", "500"),
         (["--stop-signal", "KILL", "--stop-timeout", "1", "--no-healthcheck"], "echo ok", "ok"),
     ],

@@ -347,8 +347,7 @@ async def test_what_was_prepared_and_is_not_wanted_is_forgotten(container: Conta
     container.monitor.forget_exec("e")
     container.monitor.forget_exec("never prepared")
     await eventually(lambda: joiners(container) == [])
-    await container.monitor.pids()
-    assert sorted(host.open_files(container.monitor_pid)) == sorted(before)
+    await eventually(lambda: sorted(host.open_files(container.monitor_pid)) == sorted(before))
 
 
 async def test_what_is_started_just_when_it_is_forgotten_starts(container: Container) -> None:
@@ -399,6 +398,7 @@ async def test_the_end_of_the_container_or_of_caisd_ends_those_that_wait(lab: La
 
 async def test_thousands_of_them_leak_nothing(container: Container) -> None:
     await container.run(["true"])
+    await eventually(lambda: joiners(container) == [])
     await container.monitor.pids()
     before = host.open_files(container.monitor_pid)
     memory = _memory(container.monitor_pid)
@@ -406,7 +406,7 @@ async def test_thousands_of_them_leak_nothing(container: Container) -> None:
         await container.exec(["true"], exec_id=str(number))
         await container.exec_exit_code(str(number))
     assert _memory(container.monitor_pid) - memory < 512 * 1024
-    assert sorted(host.open_files(container.monitor_pid)) == sorted(before)
+    await eventually(lambda: sorted(host.open_files(container.monitor_pid)) == sorted(before))
     assert host.children(container.monitor_pid) == [container.monitor.pid]
 
 
