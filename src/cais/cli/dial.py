@@ -20,9 +20,12 @@ def _dial(call: Invocation) -> int:
     while True:
         poll = select.poll()
         poll.register(link.fileno(), select.POLLIN | (select.POLLOUT if waiting else 0))
+        poll.register(STDOUT, 0)
         if typing and not waiting:
             poll.register(STDIN, select.POLLIN)
         ready = dict(poll.poll())
+        if STDOUT in ready:  # nobody is left to read
+            return 0
         if STDIN in ready:
             waiting = memoryview(os.read(STDIN, _BLOCK_BYTES))
             if not waiting:

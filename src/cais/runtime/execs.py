@@ -29,6 +29,7 @@ _NAMESPACES = (
 )  # fmt: skip
 _END_SECONDS = 10.0  # how long a killed process may take to end
 _KILLED = 128 + signal.SIGKILL
+_PID_LOOKS, _PID_SECONDS = 20, 0.0001
 _MOST_AHEAD = 8  # joiners that wait for a start
 
 Pipes = tuple[int, int, int]
@@ -76,6 +77,7 @@ class _Starting:
     done: Done | None = None
     ahead: bool = False
     goes: bool = False
+    started: bool = False
     terminal_fd: int = -1
     failure: StartFailed | None = None
 
@@ -219,6 +221,7 @@ class Execs:
             messages = starting.channel.receive_available()
         except ChannelClosed:
             self._poller.remove(starting.channel.fileno())
+            self._await_pid(starting)
             return
         for message, descriptors in messages:
             if message["type"] == "terminal" and descriptors:
@@ -227,6 +230,17 @@ class Execs:
                     _let_go(starting)
             elif message["type"] == "failed":
                 starting.failure = starting.failure or StartFailed(Reason(message["reason"]), message["message"])
+
+    def _await_pid(self, starting: _Starting) -> None:
+        """The joiner has closed everything and forks now, or it has failed: look for the pid without its own end,
+        which takes as long as the fork; a joiner that is held up is not waited for."""
+        for _ in range(_PID_LOOKS):
+            if starting.started or starting.failure or starting.shared.get(joiner.ERRNO):
+                return
+            if pid := starting.shared.get(joiner.PID):
+                self._on_started(starting, pid)
+                return
+            time.sleep(_PID_SECONDS)
 
     def _on_joiner_end(self, starting: _Starting) -> None:
         if os.waitpid(starting.joiner_pid, os.WNOHANG)[0] == 0:
@@ -240,7 +254,8 @@ class Execs:
         os.close(starting.joiner_fd)
         del self._starting[starting.joiner_fd]
         if pid:
-            self._on_started(starting, pid)
+            if not starting.started:
+                self._on_started(starting, pid)
             return
         starting.streams.abandon()
         close_all(starting.pipes)
@@ -266,7 +281,8 @@ class Execs:
         return True
 
     def _on_started(self, starting: _Starting, pid: int) -> None:
-        """The joiner is gone, its sibling is a child of this process."""
+        """The joiner has done its part: its sibling is a child of this process."""
+        starting.started = True
         exec_id = starting.request.id
         task = Task(pid, os.pidfd_open(pid), starting.streams)
         self._tasks[exec_id] = task
