@@ -31,7 +31,7 @@ _LISTS = (
 )
 
 # Flags that go into the host configuration as they are, when they are given.
-_PLAIN = {
+PLAIN = {
     "annotation": "Annotations",
     "blkio-weight": "BlkioWeight",
     "blkio-weight-device": "BlkioWeightDevice",
@@ -121,7 +121,7 @@ def container_config(given: Parsed, image: str, command: list[str], console: lis
 def _host_config(given: Parsed) -> dict[str, Any]:
     _check_modes(given)
     host: dict[str, Any] = {field: [] for field in _LISTS}
-    host.update((field, given.value(flag)) for flag, field in _PLAIN.items() if flag in given.given)
+    host.update((field, given.value(flag)) for flag, field in PLAIN.items() if flag in given.given)
     host["Ulimits"] = sorted(given.items("ulimit"), key=_name_of)
     if "annotation" in given.given:
         host["Annotations"] = given.pairs("annotation")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cais.cli import values
 from cais.cli.command import Command, CommandError, Invocation
-from cais.cli.container_config import restart_policy
+from cais.cli.container_config import PLAIN, restart_policy
 from cais.cli.flags import Flag, number
 from cais.cli.options import RESOURCES
 from cais.cli.output import err, out
@@ -12,21 +12,21 @@ from cais.client import containers
 from cais.client.errors import EngineError
 from cais.errors import InvalidArgument
 
-_FIELDS = {
-    "blkio-weight": "BlkioWeight",
-    "cpu-period": "CpuPeriod",
-    "cpu-quota": "CpuQuota",
-    "cpu-rt-period": "CpuRealtimePeriod",
-    "cpu-rt-runtime": "CpuRealtimeRuntime",
-    "cpu-shares": "CpuShares",
-    "cpus": "NanoCpus",
-    "cpuset-cpus": "CpusetCpus",
-    "cpuset-mems": "CpusetMems",
-    "memory": "Memory",
-    "memory-reservation": "MemoryReservation",
-    "memory-swap": "MemorySwap",
-    "pids-limit": "PidsLimit",
-}
+_CHANGEABLE = (
+    "blkio-weight",
+    "cpu-period",
+    "cpu-quota",
+    "cpu-rt-period",
+    "cpu-rt-runtime",
+    "cpu-shares",
+    "cpus",
+    "cpuset-cpus",
+    "cpuset-mems",
+    "memory",
+    "memory-reservation",
+    "memory-swap",
+    "pids-limit",
+)
 
 
 def _update(call: Invocation) -> int:
@@ -34,7 +34,7 @@ def _update(call: Invocation) -> int:
     if not given.given:
         raise CommandError("you must provide one or more flags when using this command")
     changes: dict[str, object] = {
-        field: given.value(flag) for flag, field in _FIELDS.items() if flag in given.given and given.value(flag)
+        PLAIN[flag]: given.value(flag) for flag in _CHANGEABLE if flag in given.given and given.value(flag)
     }
     if given.text("restart"):
         try:
@@ -55,7 +55,7 @@ def _update(call: Invocation) -> int:
     return failed
 
 
-_SHARED = frozenset(_FIELDS) - {"cpu-rt-period", "cpu-rt-runtime", "memory-swap"}
+_SHARED = frozenset(_CHANGEABLE) - {"cpu-rt-period", "cpu-rt-runtime", "memory-swap"}
 UPDATE = Command(
     "[OPTIONS] CONTAINER [CONTAINER...]",
     "container update, update",
