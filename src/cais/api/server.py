@@ -75,6 +75,7 @@ class ApiServer:
         """Stops accepting, ends the streams that only wait, and lets requests that do something finish."""
         for server in self._servers:
             server.close()
+        await self._engine.settle()
         for connection in list(self._connections):
             connection.cancel_waiting()
         if self._runner is not None:

@@ -78,6 +78,14 @@ class Engine:
     ) -> None:
         await self._stack.aclose()
 
+    async def settle(self) -> None:
+        """Before it closes: begins nothing more by itself, and finishes what it has begun, such as removals.
+
+        So whoever waits for an end is told it either by this engine or by the next.
+        """
+        self.lifecycle.close()
+        await self._tasks.settle()
+
     def disown(self) -> None:
         """In a process that was forked from the one that opened it: leaves the state folder to that one alone."""
         self._folder.disown()
