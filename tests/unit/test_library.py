@@ -81,7 +81,7 @@ def test_the_folders_and_the_host_of_an_engine(monkeypatch: pytest.MonkeyPatch, 
         cais.Engine()
     monkeypatch.setenv("CAIS_EXEC_ROOT", "/e")
     assert cais.Engine().url == "unix:///e/cais.sock"
-    monkeypatch.setenv("CAIS_HOST", "tcp://127.0.0.1:1")
+    monkeypatch.setenv("CAIS_HOST", "127.0.0.1:1")
     assert cais.Engine().url == "tcp://127.0.0.1:1"
     monkeypatch.chdir(tmp_path)
     assert cais.Engine(data_root="data", exec_root="run").url == f"unix://{tmp_path}/run/cais.sock"

@@ -46,8 +46,14 @@ def test_sizes_shares_and_limits() -> None:
 
 def test_mounts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    options: ContainerOptions = {"volumes": {Path("/a"): "/b:ro", "c": "/d"}, "tmpfs": {"/t": ""}}
-    assert host(options) == {"Binds": ["/a:/b:ro", f"{tmp_path}/c:/d"], "Tmpfs": {"/t": ""}}
+    options: ContainerOptions = {
+        "volumes": {Path("/a"): "/b:ro", "./c": "/d", Path("e"): "/f", "name": "/g"},
+        "tmpfs": {"/t": ""},
+    }
+    assert host(options) == {
+        "Binds": ["/a:/b:ro", f"{tmp_path}/c:/d", f"{tmp_path}/e:/f", "name:/g"],
+        "Tmpfs": {"/t": ""},
+    }
     with pytest.raises(InvalidArgument, match="has a colon"):
         host({"volumes": {"/a:b": "/c"}})
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
+from cais.cli.connect import with_scheme
 from cais.client.engine import filters_text
 from cais.engine.settings import Settings
 from cais.errors import Conflict, InvalidArgument, Unavailable
@@ -52,8 +53,8 @@ class Engine:
         elif host is not None and not (data_root is None and exec_root is None):
             raise InvalidArgument("an engine is found by its host or by its folders, not by both")
         self._settings = None if host is not None else _settings(data_root, exec_root)
-        url = host if self._settings is None else f"unix://{hosting.socket_path(self._settings)}"
-        self._transport = Transport(url or "", None if self._settings is None else self._find)
+        address = hosting.socket_path(self._settings) if self._settings is not None else host or ""
+        self._transport = Transport(with_scheme(address), None if self._settings is None else self._find)
         self._finding = asyncio.Lock()
         self._hold: Hold | None = None
         self._is_open = False

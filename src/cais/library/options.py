@@ -129,7 +129,7 @@ def _host_config(options: ContainerOptions) -> dict[str, Any]:
     sizes = {"memory": "Memory", "shm_size": "ShmSize"}
     host |= {field: size_bytes(size) for field, size in _taken(options, sizes).items()}
     if "volumes" in options:
-        host["Binds"] = [_bind(os.fspath(source), target) for source, target in options["volumes"].items()]
+        host["Binds"] = [_bind(source, target) for source, target in options["volumes"].items()]
     if "cpus" in options:
         host["NanoCpus"] = round(options["cpus"] * _NANO)
     if "ulimits" in options:
@@ -145,12 +145,14 @@ def _taken(options: ContainerOptions, fields: Mapping[str, str]) -> dict[str, An
     return {field: given[name] for name, field in fields.items() if name in given}
 
 
-def _bind(source: str, target: str) -> str:
-    if not source.startswith("/"):
-        source = os.path.abspath(source)
-    if ":" in source:
-        raise InvalidArgument(f"cannot mount {source!r}: its name has a colon")
-    return f"{source}:{target}"
+def _bind(source: PathLike, target: str) -> str:
+    """A text without a slash that begins with no dot is the name of a volume, as it is to `docker run`."""
+    path = os.fspath(source)
+    if path is not source or "/" in path or path.startswith("."):
+        path = os.path.abspath(path)
+    if ":" in path:
+        raise InvalidArgument(f"cannot mount {path!r}: its name has a colon")
+    return f"{path}:{target}"
 
 
 def _ulimit(name: str, limit: int | tuple[int, int]) -> dict[str, object]:
