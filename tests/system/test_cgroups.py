@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from cais.errors import CaisError
-from cais.runtime.cgroups import Cgroup, CgroupError, DeviceRule, Hierarchy, Resources, open_hierarchy, sweep
+from cais.runtime.cgroups import Cgroup, CgroupError, DeviceRule, Hierarchy, Resources, files, open_hierarchy, sweep
 from cais.runtime.cgroups.detect import layout_from
 from cais.runtime.cgroups.hybrid import HybridHierarchy
 from cais.runtime.cgroups.v1 import V1Hierarchy
@@ -161,7 +161,7 @@ def test_a_process_joins_by_itself(hierarchy: Hierarchy, parent: str) -> None:
     group = hierarchy.create(f"{parent}/a", Resources())
 
     def join() -> int:
-        group.join()
+        files.enter(group.entries())
         lines = Path("/proc/self/cgroup").read_text("ascii").splitlines()
         return sum(line.endswith(f":{parent}/a") for line in lines)
 

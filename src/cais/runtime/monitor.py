@@ -104,9 +104,12 @@ class Monitor:
         """How long nothing need happen before `_look_again`; None where it is not needed."""
         if self._oom_told_at:
             return _OOM_COUNT_SECONDS
-        return _HELD_BACK_SECONDS if any(task.streams.held_back for task in self._tasks()) else None
+        if any(task.streams.held_back for task in self._tasks()):
+            return _HELD_BACK_SECONDS
+        return self._execs.due_seconds()
 
     def _look_again(self) -> None:
+        self._execs.tend()
         for task in self._tasks():
             task.streams.reconsider()
         if self._oom_told_at:
@@ -477,7 +480,7 @@ def main(hierarchy: Hierarchy, connection: socket.socket) -> NoReturn:
     name = "of no container yet"
     try:
         os.setsid()
-        close_from(3, keep=connection.fileno())  # a connection of another container would never be seen to end
+        close_from(3, connection.fileno())  # a connection of another container would never be seen to end
         credentials.set_name("cais-monitor")
         first = FirstProcess(hierarchy, "")
         channel = Channel(connection)

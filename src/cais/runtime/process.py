@@ -48,14 +48,23 @@ def prepare(process: Process, user: users.User, seccomp_program: bytes | None) -
     return path, env
 
 
-def set_oom_score(process: Process) -> None:
-    """Set the OOM score, through the host's /proc. Raises: StartFailed."""
-    if process.oom_score_adj is None:
+def rehearse(process: Process, root_fd: int) -> None:
+    """Go through what `prepare` will do, as far as it changes nothing. Raises: StartFailed, OSError."""
+    user = users.resolve(root_fd, process.user, process.additional_groups)
+    _capabilities(process, user)
+    environment(process, user.home)
+    credentials.set_capabilities(effective=_HELD, permitted=_HELD, inheritable=frozenset())
+    credentials.set_dumpable(False)
+
+
+def set_oom_score(adjustment: int | None) -> None:
+    """Set the OOM score, through the host's /proc; None leaves it. Raises: StartFailed."""
+    if adjustment is None:
         return
     try:
-        _write("/proc/self/oom_score_adj", str(process.oom_score_adj))
+        _write("/proc/self/oom_score_adj", str(adjustment))
     except OSError as error:
-        text = f"set oom_score_adj to {process.oom_score_adj}: {error.strerror}"
+        text = f"set oom_score_adj to {adjustment}: {error.strerror}"
         raise StartFailed(Reason.INVALID, text) from error
 
 

@@ -109,6 +109,24 @@ def _write_each(path: str, values: list[str]) -> None:
         raise failed(f'write "{value}" to "{path}"', error) from error
 
 
+def entry(path: str) -> int:
+    """A new descriptor of a file that moves the process that writes "0" into it."""
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise failed(f'open "{path}"', error) from error
+
+
+def enter(entries: Iterable[int]) -> None:
+    """Move the calling process, which must have one thread, into the groups that these lead to, and close them."""
+    try:
+        for fd in entries:
+            os.write(fd, b"0")
+            os.close(fd)
+    except OSError as error:
+        raise failed("enter a control group", error) from error
+
+
 def failed(operation: str, error: OSError) -> CgroupError:
     """The error for a failed operation, with the kernel's words."""
     return CgroupError(f"{operation}: {os.strerror(error.errno or 0)}", error.errno)

@@ -113,9 +113,8 @@ class HybridCgroup:
         self.v1.add(pid)
         self.v2.add(pid)
 
-    def join(self) -> None:
-        self.v1.join()
-        self.v2.join()
+    def entries(self) -> list[int]:
+        return [*self.v1.entries(), *self.v2.entries()]
 
     def directory_fd(self) -> int | None:
         return self.v2.directory_fd()

@@ -121,10 +121,10 @@ class Cgroup(Protocol):
     def add(self, pid: int) -> None:
         """Move the process `pid` (0: the caller) into the group, in every hierarchy."""
 
-    def join(self) -> None:
-        """Move the calling process, which must have one thread, into the group, in every hierarchy.
+    def entries(self) -> list[int]:
+        """A new descriptor in every hierarchy, for `files.enter`.
 
-        On version 1 this spares the grace period of 6 to 14 ms that moving any process by its pid costs.
+        On version 1 to enter spares the grace period of 6 to 14 ms that moving any process by its pid costs.
         """
 
     def directory_fd(self) -> int | None:

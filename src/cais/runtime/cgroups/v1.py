@@ -138,11 +138,10 @@ class V1Cgroup:
         for directory in self.directories():
             files.write(f"{directory}/cgroup.procs", value)
 
-    def join(self) -> None:
+    def entries(self) -> list[int]:
         # A thread that moves itself needs no look at its siblings, so the kernel takes no lock that waits for every
         # CPU (cgroup_procs_write_start in kernel/cgroup/cgroup.c); "tasks" takes threads, "cgroup.procs" does not.
-        for directory in self.directories():
-            files.write(f"{directory}/tasks", "0")
+        return [files.entry(f"{directory}/tasks") for directory in self.directories()]
 
     def directory_fd(self) -> int | None:
         return None

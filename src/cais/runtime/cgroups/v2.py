@@ -166,8 +166,8 @@ class V2Cgroup:
     def add(self, pid: int) -> None:
         files.write(f"{self.directory}/cgroup.procs", str(pid))
 
-    def join(self) -> None:
-        self.add(0)
+    def entries(self) -> list[int]:
+        return [files.entry(f"{self.directory}/cgroup.procs")]
 
     def directory_fd(self) -> int | None:
         try:
