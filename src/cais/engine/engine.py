@@ -115,8 +115,7 @@ class Engine:
         return self.containers.folder(container.id) / "rw" / "diff"
 
     def _lower(self, container: Container) -> list[str]:
-        image = self.images.get(container.record.image_id)
-        return [*self.images.lower_dirs(image), str(self.settings.init_layer)]
+        return list(self.containers.lower_dirs(self.images.get(container.record.image_id)))
 
     async def _open(self, stack: AsyncExitStack) -> None:
         if os.geteuid() != 0:

@@ -23,7 +23,7 @@ from cais.engine.models import Status
 from cais.engine.settings import Settings
 from cais.engine.signals import parse_signal
 from cais.engine.tasks import Tasks
-from cais.errors import CaisError, Conflict, Internal, InvalidArgument, NotFound, NotModified
+from cais.errors import CaisError, Conflict, Internal, NotFound, NotModified
 from cais.runtime.client import Monitor, Runtime
 from cais.runtime.errors import Reason, StartFailed
 from cais.runtime.messages import Attachment, Detached, Event, ExecExited, Exited, Lost, Oom
@@ -316,8 +316,7 @@ class Lifecycle:
             self._on_event(container, monitor, event)
 
     async def _start(self, container: Container) -> None:
-        image = self._images.get(container.record.image_id)
-        lower = (*self._images.lower_dirs(image), str(self._settings.init_layer))
+        lower = self._containers.lower_dirs(self._images.get(container.record.image_id))
         folder = self._containers.folder(container.id)
         joined = joining.join(container, self._containers)
         request = await asyncio.to_thread(
@@ -330,7 +329,7 @@ class Lifecycle:
         try:
             monitor = await self._runtime.start(request, clients, functools.partial(self._on_event, container))
         except StartFailed as error:
-            raise _translate(error) from error
+            raise starting.translate(error) from error
         self._set_running(container, monitor)
         container.drop_waiting_clients()
         self._containers.save(container)
@@ -489,11 +488,3 @@ async def _within(future: "asyncio.Future[int]", seconds: float | None) -> bool:
     if not done:
         future.cancel()
     return bool(done)
-
-
-def _translate(error: StartFailed) -> CaisError:
-    """What a failed start is called by its cause. A user that is not there is named plainly, as in Docker."""
-    if error.message.startswith("unable to find "):
-        return InvalidArgument(error.message)
-    message = f"failed to create task for container: {error.message}"
-    return Internal(message) if error.reason is Reason.INTERNAL else InvalidArgument(message)

@@ -8,7 +8,7 @@ import functools
 from cais.engine import spec
 from cais.engine.models import Record
 from cais.engine.settings import Settings
-from cais.runtime.cgroups import Cgroup, CgroupError, Hierarchy, Resources, Stats, open_hierarchy
+from cais.runtime.cgroups import Cgroup, CgroupError, Hierarchy, Resources, Stats, Write, open_hierarchy
 
 
 @functools.cache
@@ -28,6 +28,14 @@ def update(record: Record, settings: Settings, changed: spec.Json) -> None:
     Raises CgroupError, with what the kernel says.
     """
     group(record, settings).update(Resources.from_oci(changed))
+
+
+def plan(wanted: spec.Json) -> tuple[Write, ...]:
+    """What will be written into the control groups of a container with these OCI `linux.resources`.
+
+    Raises InvalidArgument, CgroupError.
+    """
+    return _hierarchy().plan(Resources.from_oci(wanted))
 
 
 def stats(record: Record, settings: Settings) -> Stats:
