@@ -140,15 +140,17 @@ class Containers:
         self._events.emit("container", "create", record.id, container.event_attributes())
         return container, draft.warnings
 
-    def draft(self, request: CreateRequest, name: str, image: Image) -> Draft:
+    def draft(self, request: CreateRequest, name: str, image: Image, container_id: str = "") -> Draft:
         """What `create` makes of a request, which is checked and completed in place; nothing is made.
 
+        The id is a random one unless it is given.
         Raises InvalidArgument, Unsupported, NotFound for a container that is to be joined.
         """
         warnings = validation.normalise(request, self._host)
         joining.resolve(request.host_config, self)
         config = merge(request, image.config.defaults)
-        return Draft(self._record(request, config, image, name), warnings)
+        record = self._record(request, config, image, name, container_id or names.new_id())
+        return Draft(record, warnings)
 
     def check_free(self, name: str) -> None:
         """Raises Conflict when a container has this name."""
@@ -224,8 +226,9 @@ class Containers:
         except CaisError as error:
             _log.error("the image of container %s cannot be removed: %s", container.id, error)
 
-    def _record(self, request: CreateRequest, config: ContainerConfig, image: Image, name: str) -> Record:
-        container_id = names.new_id()
+    def _record(
+        self, request: CreateRequest, config: ContainerConfig, image: Image, name: str, container_id: str
+    ) -> Record:
         hc = request.host_config
         hc.ShmSize = hc.ShmSize or self._settings.shm_size_bytes
         config.Hostname, config.Domainname = self._host_name(config, hc, container_id)

@@ -22,6 +22,11 @@ def group(record: Record, settings: Settings) -> Cgroup:
     return _hierarchy().open(spec.cgroups_path(record, settings.cgroup_parent))
 
 
+def group_at(path: str) -> Cgroup:
+    """The control groups at a path, which are taken to exist. Raises CgroupError."""
+    return _hierarchy().open(path)
+
+
 def update(record: Record, settings: Settings, changed: spec.Json) -> None:
     """Changes the limits of a running container; `changed` is an OCI `linux.resources` of those alone.
 
