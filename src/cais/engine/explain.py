@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from cais.engine import explain_end, explain_kernel, explain_planned, resources, spec, starting
+from cais.engine import explain_end, explain_kernel, explain_planned, joining, resources, spec, starting
 from cais.engine import explain_models as models
 from cais.engine.container import Container
 from cais.engine.containers import Containers
@@ -60,6 +60,10 @@ async def explain(container: Container, sources: Sources) -> models.Explanation:
             return answer
     if container.removed:
         raise NotFound(f"No such container: {container.id}")
+    try:
+        joining.join(container, sources.containers)
+    except CaisError as error:
+        notes.append(f"A start would fail now: {error.message}")
     return _explanation(container, wanted, root, notes)
 
 

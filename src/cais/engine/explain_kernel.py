@@ -32,7 +32,7 @@ from cais.runtime.cgroups import Cgroup, Stats
 from cais.runtime.cgroups import Limits as GroupLimits
 
 MOST_PROCESSES: Final = 200
-MEASURED_SECONDS: Final = 0.1
+MEASURED_SECONDS: Final = 0.2
 
 _USED_SIZES: Final = {"memlock": "VmLck", "as": "VmSize", "data": "VmData", "stack": "VmStk"}
 _EXTENDED: Final = ("/dev", "/sys/fs/cgroup")
