@@ -1,11 +1,13 @@
 """What `cais explain` asks for and draws."""
 
 import json
+import os
 from typing import Any
 
 import msgspec
 import pytest
 
+from cais.cli import explain_page
 from cais.cli.explain_container import draw
 from cais.cli.explain_page import Page, safe
 from cais.cli.explain_plan import draw as draw_plan
@@ -113,6 +115,36 @@ def test_lines_keep_to_the_width_but_for_words_that_are_longer(columns: int) -> 
 def test_colors_are_for_terminals_alone() -> None:
     assert "\x1b[31m[#########.]" in _drawn(_explanation(), colored=True)
     assert "\x1b" not in _drawn(_explanation(), colored=False)
+
+
+@pytest.mark.parametrize(
+    ("size", "variables", "columns", "colored"),
+    [
+        ((72, 24), {"TERM": "xterm"}, 72, True),
+        ((72, 24), {"TERM": "xterm", "NO_COLOR": "1"}, 72, False),
+        ((72, 24), {"TERM": "dumb"}, 72, False),
+        (None, {"COLUMNS": "66"}, 66, False),
+        (None, {}, 100, False),
+    ],
+)
+def test_the_page_fits_where_it_is_printed(
+    monkeypatch: pytest.MonkeyPatch,
+    size: tuple[int, int] | None,
+    variables: dict[str, str],
+    columns: int,
+    colored: bool,
+) -> None:
+    monkeypatch.setattr(explain_page, "terminal_size", lambda _: size)
+    monkeypatch.setattr(os, "isatty", lambda _: size is not None)
+    for name in ("COLUMNS", "NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    page = explain_page.terminal_page()
+    page.title("x" * 10)
+    page.sentence("word " * 60)
+    assert max(len(line) for line in page.text().splitlines()) in range(columns - 6, columns + 1)
+    assert ("\x1b" in page.text()) is colored
 
 
 def test_the_page_of_one_that_has_ended_says_why() -> None:

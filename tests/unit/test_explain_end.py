@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from cais.engine.explain_end import UNKNOWN_SENDER, end
+from cais.engine.lifecycle import LOST_ERROR
 from cais.engine.models import (
     Asker,
     ContainerConfig,
@@ -64,6 +65,15 @@ def test_what_was_never_started_has_not_ended() -> None:
 )
 def test_exit_codes_are_put_in_words(code: int, words: str) -> None:
     assert words in _words(_record(exit_code=code))
+
+
+def test_an_end_that_nobody_saw_has_no_exit_code_of_its_own() -> None:
+    assert _words(_record(exit_code=137, error=LOST_ERROR)) == f"The engine says: {LOST_ERROR}."
+
+
+def test_what_went_wrong_after_the_end_stands_beside_it() -> None:
+    words = _words(_record(exit_code=3, error="remove cgroup: it still has processes"))
+    assert words.startswith("Its first process ended by itself with exit code 3. The engine says: remove cgroup")
 
 
 def test_a_signal_of_this_engine_has_a_sender() -> None:

@@ -5,7 +5,9 @@ from typing import Final
 
 from cais.engine.explain_models import End, Oom
 from cais.engine.health import RETRIES
+from cais.engine.lifecycle import LOST_ERROR
 from cais.engine.models import Asker, HealthConfig, Record, SentSignal, Status
+from cais.engine.recovery import UNKNOWN_END
 from cais.engine.signals import signal_name
 from cais.engine.text import binary_size
 from cais.runtime.errors import Reason
@@ -47,6 +49,7 @@ _CODES: Final = {
     127: "as a shell whose command was not found",
     255: "often a code out of range, or a program that could not be executed after all; its output may say more",
 }
+_UNKNOWN_ENDS: Final = frozenset({LOST_ERROR, UNKNOWN_END})  # their exit codes are not the process's own
 _ASKED: Final = {
     Asker.STOP: "a request to stop it",
     Asker.KILL: "a request to kill it or to send it a signal",
@@ -94,7 +97,7 @@ def _process(record: Record) -> list[str]:
         meaning = _SIGNALS.get(signal.Signals(state.signal)) if _is_named(state.signal) else None
         explained = f" ({meaning})" if meaning else ""
         words.append(f"Its first process was ended by {signal_name(state.signal)}{explained}; {_sender(record)}.")
-    elif not state.error:
+    elif state.error not in _UNKNOWN_ENDS:
         words.append(_exit(record))
         if state.sent is not None:
             words.append(f"Before, {_sent(state.sent, state.finished_at_ns)}.")
