@@ -216,6 +216,18 @@ def test_what_a_container_does_to_its_names_reaches_no_terminal(cais: Daemon) ->
     assert "\x1b" not in cais.docker_output("explain", "ex-a")
 
 
+def test_pids_inside_are_those_of_the_namespace_that_the_container_is_in(cais: Daemon) -> None:
+    cais.docker_output("run", "-d", "--name", "ex-a", "busybox", "sleep", "1000")
+    cais.docker_output("run", "-d", "--name", "ex-b", "--pid", "container:ex-a", "busybox", "sleep", "1000")
+    shown = explained(cais, "ex-b")["Processes"]["Shown"]
+    inside = cais.docker_output("exec", "ex-b", "pidof", "sleep").split()
+    assert {*(str(item["PidInside"]) for item in shown), "1"} == set(inside)
+    assert shown[0]["PidInside"] != shown[0]["Pid"]
+    cais.docker_output("run", "-d", "--name", "ex-c", "--pid", "host", "busybox", "sleep", "1000")
+    (host,) = explained(cais, "ex-c")["Processes"]["Shown"]
+    assert host["PidInside"] == host["Pid"] == cais.container_pid("ex-c")
+
+
 # What does not run
 
 

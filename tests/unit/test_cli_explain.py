@@ -100,8 +100,10 @@ def test_the_page_of_a_running_container() -> None:
 
 
 def test_what_a_container_chose_itself_reaches_no_terminal_as_it_is() -> None:
-    text = _drawn(_explanation(name="web"))
+    mount = models.Mount(destination="/\x1b[31m", type="tmpfs", origin="inside")
+    text = _drawn(_explanation(mounts=[mount]))
     assert "\x1b" not in text
+    assert "/\\x1b[31m" in text
     assert "sleep \\x1b[31m1000" in text
     assert safe("a\nb\tc") == "a\\nb\\tc"
 

@@ -3,6 +3,8 @@
 import os
 import resource
 
+import pytest
+
 from cais.engine import explain_proc as proc
 from cais.engine.explain_models import Interface
 
@@ -80,6 +82,11 @@ def test_this_process_is_described() -> None:
     assert "python" in own.command
     assert own.memory_bytes > 1 << 20
     assert proc.open_files(os.getpid()) >= 3
+
+
+@pytest.mark.parametrize(("pids", "level"), [("7", 0), ("7\t1", 1), ("7\t3\t1", 2)])
+def test_the_level_of_a_pid_namespace_is_how_many_are_above(pids: str, level: int) -> None:
+    assert proc.pid_level({"NSpid": pids}) == level
 
 
 def test_every_kind_of_namespace_has_an_inode() -> None:

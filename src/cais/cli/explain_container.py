@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cais.cli.explain_page import BOLD, GREEN, RED, YELLOW, safe
+from cais.cli.explain_page import BOLD, GREEN, RED, YELLOW
 from cais.cli.explain_sections import draw_limits, draw_mounts, draw_namespaces, draw_network, draw_root, draw_security
 from cais.cli.units import human_binary_size, short_id
 
@@ -100,7 +100,7 @@ def _draw_processes(page: Page, processes: Json) -> None:
             str(item["Uid"]),
             human_binary_size(item["MemoryBytes"]),
             item["State"].partition("(")[2].rstrip(")") or item["State"],
-            safe(item["Command"]),
+            item["Command"],
         )
         for item in shown
     ]

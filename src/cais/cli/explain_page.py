@@ -59,6 +59,7 @@ class Page:
 
     def row(self, label: str, text: str, color: str = "") -> None:
         """A label, and a text that wraps beside it."""
+        label = safe(label)
         room = self._columns - _INDENT - _LABEL_COLUMNS
         first, *rest = self._wrapped(safe(text), room)
         gap = " " * max(1, _LABEL_COLUMNS - len(label))

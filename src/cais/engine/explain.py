@@ -137,7 +137,6 @@ class _Processes:
 
 def _in_force(container: Container, looked_at: _Processes, wanted: _Wanted) -> _InForce:
     pid, pids = looked_at.pid, looked_at.pids
-    own_pids = container.record.host_config.PidMode == ""
     hidden = (*wanted.security.masked_paths, *wanted.security.readonly_paths)
     mounts = explain_kernel.mounts(pid, wanted.mounts, hidden)
     return _InForce(
@@ -147,7 +146,7 @@ def _in_force(container: Container, looked_at: _Processes, wanted: _Wanted) -> _
         mounts=mounts,
         network=explain_kernel.network(pid, wanted.network),
         security=explain_kernel.security(pid, wanted.security, mounts),
-        processes=explain_kernel.processes(pid, pids, own_pids),
+        processes=explain_kernel.processes(pid, pids),
     )
 
 

@@ -62,17 +62,17 @@ def namespaces(pid: int, wanted: Iterable[Namespace], others: Mapping[str, int])
     return found
 
 
-def processes(pid: int, pids: list[int], namespace_is_own: bool) -> Processes:
+def processes(pid: int, pids: list[int]) -> Processes:
     """The processes of a container, by their host pids; those that have just ended are left out."""
-    depth = -1 if namespace_is_own else 0
+    first = proc.parse_status(proc.read(pid, "status"))
+    level = proc.pid_level(first)
     shown = []
     for number in pids[:MOST_PROCESSES]:
         try:
-            shown.append(proc.process(number, depth))
+            shown.append(proc.process(number, level))
         except (OSError, KeyError):
             continue
-    monitor = int(proc.parse_status(proc.read(pid, "status"))["PPid"])
-    return Processes(monitor_pid=monitor, count=len(pids), shown=shown)
+    return Processes(monitor_pid=int(first["PPid"]), count=len(pids), shown=shown)
 
 
 def limits(pid: int, pids: list[int], group: Cgroup, wanted: Limits, measure: bool) -> Limits:

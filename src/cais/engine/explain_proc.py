@@ -89,15 +89,15 @@ def capabilities(mask: str) -> list[str]:
     return [name for position, name in enumerate(CAPABILITY_NAMES) if number >> position & 1]
 
 
-def process(pid: int, pid_namespace_depth: int = -1) -> Process:
-    """A process of a container. pid_namespace_depth: which of its pids is the one inside, the innermost by default."""
+def process(pid: int, level: int = 0) -> Process:
+    """A process of a container. level: how far below /proc's own PID namespace the container's is, `pid_level`."""
     status = parse_status(read(pid, "status"))
     with open(f"/proc/{pid}/cmdline", "rb") as file:
         words = file.read(_MAX_COMMAND_BYTES).rstrip(b"\0").replace(b"\0", b" ")
     inside = status.get("NSpid", str(pid)).split()
     return Process(
         pid=pid,
-        pid_inside=int(inside[pid_namespace_depth]),
+        pid_inside=int(inside[level]),
         parent_pid=int(status["PPid"]),
         uid=int(status["Uid"].split()[1]),
         state=status["State"],
@@ -105,6 +105,11 @@ def process(pid: int, pid_namespace_depth: int = -1) -> Process:
         memory_bytes=kilobytes(status, "VmRSS"),
         command=words.decode("utf-8", "replace") or f"[{status['Name']}]",
     )
+
+
+def pid_level(status: dict[str, str]) -> int:
+    """How far below /proc's own PID namespace that of a process is, from the fields of its status."""
+    return len(status.get("NSpid", "").split() or [""]) - 1
 
 
 def kilobytes(status: dict[str, str], name: str) -> int:

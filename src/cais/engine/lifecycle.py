@@ -430,12 +430,14 @@ class Lifecycle:
         if monitor is None:
             return
         sent = SentSignal(number=number, asker=asker, time_ns=time.time_ns(), overdue=overdue)
-        container.record.state.sent = sent
+        before, container.record.state.sent = container.record.state.sent, sent
         self._containers.save(container)
         try:
             await monitor.signal(number)
         except StartFailed as error:
             _log.info("container %s: signal %d was not delivered: %s", container.id, number, error.message)
+            if container.record.state.sent is sent:
+                container.record.state.sent = before
         attributes = container.event_attributes(signal=str(number))
         self._events.emit("container", "kill", container.id, attributes)
 
