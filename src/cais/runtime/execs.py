@@ -47,6 +47,7 @@ class Task:
     pidfd: int
     streams: Streams
     exit_code: int | None = None
+    signal: int = 0  # the number of the one that ended it
 
     def reap(self) -> bool:
         """Take the exit status, 128 + its number for a signal; False while the process runs. `pidfd` stays open."""
@@ -54,6 +55,7 @@ class Task:
         if result is None:
             return False
         signalled = result.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
+        self.signal = result.si_status if signalled else 0
         self.exit_code = 128 + result.si_status if signalled else result.si_status
         return True
 

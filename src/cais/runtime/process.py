@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import stat
+from collections.abc import Callable
 from typing import NoReturn
 
 from cais.linux import credentials, seccomp
@@ -163,13 +164,15 @@ def environment(process: Process, home: str) -> dict[bytes, bytes]:
     return env
 
 
-def find_command(name: str, env: dict[bytes, bytes]) -> str:
+def find_command(name: str, env: dict[bytes, bytes], problem_of: Callable[[str], int | None] | None = None) -> str:
     """The path of the program that `name` means, as the user and in the folder that it will run in.
 
+    problem_of: why a path can't be executed, an errno, or None where it can; else the caller itself looks.
     Raises: StartFailed (not-found, not-executable) in the words that Docker's client looks for.
     """
+    problem_of = problem_of or _not_executable
     if "/" in name:
-        if (problem := _not_executable(name)) is None:
+        if (problem := problem_of(name)) is None:
             return name
         if problem == errno.ENOENT:
             text = f'exec: "{name}": stat {name}: no such file or directory'
@@ -180,7 +183,7 @@ def find_command(name: str, env: dict[bytes, bytes]) -> str:
     denied = False
     for folder in os.fsdecode(env.get(b"PATH", _DEFAULT_PATH.encode())).split(":"):
         candidate = f"{folder or '.'}/{name}"
-        problem = _not_executable(candidate)
+        problem = problem_of(candidate)
         if problem is None:
             return candidate
         denied = denied or problem == errno.EACCES

@@ -50,6 +50,14 @@ def read_lines(path: str) -> list[str]:
         raise failed(f'read "{path}"', error) from error
 
 
+def read_first(path: str) -> str:
+    """The first line of a file; "" when it doesn't exist (any more), or cannot be read."""
+    try:
+        return _read(path).partition("\n")[0]
+    except OSError:
+        return ""
+
+
 def read_number(path: str) -> int | None:
     """The number in a file; None for "max", or when the file doesn't exist (any more)."""
     try:
