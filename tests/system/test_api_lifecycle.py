@@ -280,12 +280,12 @@ def test_an_exec_can_be_killed(caisd: Daemon) -> None:
     _start(caisd, container)
     answer = caisd.ask("POST", f"/containers/{container}/exec", {"Cmd": ["sleep", "100"]})
     path = f"/exec/{answer.json['Id'].text}"
-    assert caisd.ask("POST", f"{path}/kill").status == 409
+    assert caisd.ask("POST", f"/cais{path}/kill").status == 409
     assert caisd.ask("POST", f"{path}/start", {"Detach": True}).status == 200
-    assert caisd.ask("POST", f"{path}/kill?signal=SIGNOPE").status == 400
-    assert caisd.ask("POST", f"{path}/kill?signal=SIGTERM").status == 204
+    assert caisd.ask("POST", f"/cais{path}/kill?signal=SIGNOPE").status == 400
+    assert caisd.ask("POST", f"/cais{path}/kill?signal=SIGTERM").status == 204
     wait_until(lambda: not caisd.ask("GET", f"{path}/json").json["Running"].flag)
     assert caisd.ask("GET", f"{path}/json").json["ExitCode"].number == 143
-    assert caisd.ask("POST", f"{path}/kill").status == 409
-    assert caisd.ask("POST", "/exec/absent/kill").status == 404
+    assert caisd.ask("POST", f"/cais{path}/kill").status == 409
+    assert caisd.ask("POST", "/cais/exec/absent/kill").status == 404
     assert caisd.inspect(container)["State"]["Running"].flag

@@ -26,7 +26,7 @@ class ExecHandlers:
             web.post("/containers/{id}/exec", self.create),
             web.post("/exec/{id}/start", self.start),
             web.post("/exec/{id}/resize", self.resize),
-            web.post("/exec/{id}/kill", self.kill),
+            web.post("/cais/exec/{id}/kill", self.kill),
             web.get("/exec/{id}/json", self.inspect, allow_head=False),
         ]
 
@@ -61,7 +61,7 @@ class ExecHandlers:
         return empty_answer(200)
 
     async def kill(self, request: web.Request) -> web.StreamResponse:
-        """POST /exec/{id}/kill, which Docker does not have"""
+        """POST /cais/exec/{id}/kill"""
         await self._engine.execs.kill(self._engine.execs.find(request.match_info["id"]), text_query(request, "signal"))
         return empty_answer()
 

@@ -221,7 +221,7 @@ class Container:
                 result = collector.result(await self._exec_exit_code(path))
         except BaseException as error:
             with suppress(CaisError):
-                await insist(self._transport.fetch("POST", f"{path}/kill"))
+                await insist(self._transport.fetch("POST", f"/cais{path}/kill"))
             if isinstance(error, TimeoutError) and timeout is not None:
                 raise collector.timeout(what, timeout) from None
             raise
