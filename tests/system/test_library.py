@@ -230,7 +230,7 @@ async def test_attached_streams_carry_both_ways(engine: cais.Engine) -> None:
                 await streams.write(word)
                 assert await anext(outputs) == cais.Output("stdout", word)
             async with container.attach(logs=True) as late:
-                assert await anext(aiter(late)) == cais.Output("stdout", b"one\ntwo\n")
+                assert (await anext(aiter(late))).data.startswith(b"one\n")
             await streams.write_eof()
             assert [piece async for piece in outputs] == [cais.Output("stderr", b"end\n")]
             with pytest.raises(BrokenPipeError):

@@ -34,7 +34,7 @@ SIGKILL = 9
 RESTARTS_AT_ONCE: Final = 8
 KILL_SECONDS = 10.0
 HANDOVER_SECONDS = 3.0
-"""How long an engine has opened before it removes what ended under an earlier one, or without any."""
+"""For how long after its start an engine keeps what an earlier one has started, and what ended without any."""
 LOST_EXIT_CODE = 137
 LOST_ERROR = "the monitor of the container ended without a word; the container was killed"
 _EXIT_CODES = {Reason.NOT_FOUND: 127, Reason.NOT_EXECUTABLE: 126}

@@ -101,8 +101,10 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What a container uses at a moment. `cpu_percent` is of one processor, over the last second; of a container that
-    does not run everything is 0."""
+    """What a container uses at a moment: 0 of everything when it does not run.
+
+    `cpu_percent` is of one processor, over the last second. `memory_bytes` is without files that are only cached.
+    """
 
     cpu_percent: float
     cpu_seconds: float
