@@ -172,6 +172,30 @@ def test_health_is_checked(cais: Engine) -> None:
     assert told[-2:] == ["health_status: healthy", "health_status: unhealthy"]
 
 
+_ENDS_ON_TERM = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done")
+_BAD = ("--health-cmd", "test ! -e /bad", "--health-interval", "100ms", "--health-retries", "1")
+
+
+def test_an_unhealthy_container_is_restarted_by_flag(cais: Engine) -> None:
+    cais.docker_output("run", "-d", "--name", "lc-one", *_BAD, "--restart-unhealthy", "busybox", *_ENDS_ON_TERM)
+    annotations = _field(cais, "lc-one", "{{json .HostConfig.Annotations}}")
+    assert json.loads(annotations) == {"cais.restart-unhealthy": "true"}
+    cais.docker_output("exec", "lc-one", "touch", "/bad")
+    wait_until(lambda: int(_field(cais, "lc-one", "{{.RestartCount}}")) >= 1, PROMPT_SECONDS)
+
+
+def test_whether_an_unhealthy_container_is_restarted_can_be_changed(cais: Engine) -> None:
+    cais.docker_output("run", "-d", "--name", "lc-one", *_BAD, "busybox", *_ENDS_ON_TERM)
+    cais.docker_output("exec", "lc-one", "touch", "/bad")
+    wait_until(lambda: _field(cais, "lc-one", "{{.State.Health.Status}}") == "unhealthy", PROMPT_SECONDS)
+    assert _field(cais, "lc-one", "{{.RestartCount}}") == "0"
+    cais.docker_output("exec", "lc-one", "rm", "/bad")
+    wait_until(lambda: _field(cais, "lc-one", "{{.State.Health.Status}}") == "healthy", PROMPT_SECONDS)
+    assert cais.docker_output("update", "--restart-unhealthy", "lc-one") == "lc-one"
+    cais.docker_output("exec", "lc-one", "touch", "/bad")
+    wait_until(lambda: int(_field(cais, "lc-one", "{{.RestartCount}}")) >= 1, PROMPT_SECONDS)
+
+
 def test_a_container_that_fails_is_started_again(cais: Engine) -> None:
     script = "echo try; exit 3"
     cais.docker_output("run", "-d", "--name", "lc-one", "--restart", "on-failure:2", "busybox", "sh", "-c", script)

@@ -27,6 +27,15 @@ def error(*flags: str) -> str:
     return str(caught.value)
 
 
+def test_restart_unhealthy_is_an_annotation() -> None:
+    assert "Annotations" not in host()
+    assert host("--restart-unhealthy", "--annotation", "a=b")["Annotations"] == {
+        "a": "b",
+        "cais.restart-unhealthy": "true",
+    }
+    assert host("--restart-unhealthy=false")["Annotations"] == {"cais.restart-unhealthy": "false"}
+
+
 def test_without_flags_everything_is_a_default() -> None:
     made = config(command=("sh", "-c", "x"))
     assert made["Image"] == "busybox"

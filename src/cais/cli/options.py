@@ -184,6 +184,7 @@ NETWORK = (
     switch("publish-all", "Publish all exposed ports to random ports", "P"),
 )
 
+RESTART_UNHEALTHY = switch("restart-unhealthy", "Restart the container when its health check finds it unhealthy")
 HEALTH = (
     Flag("health-cmd", "Command to run to check health"),
     _duration("health-interval", "Time between running the check"),
@@ -195,6 +196,7 @@ HEALTH = (
     ),
     _duration("health-timeout", "Maximum time to allow one check to run"),
     switch("no-healthcheck", "Disable any container-specified HEALTHCHECK"),
+    RESTART_UNHEALTHY,
 )
 
 _SHARED = GENERAL + SECURITY + DEVICES + RESOURCES + STORAGE + NETWORK + HEALTH

@@ -9,11 +9,13 @@ from cais.engine import limits, resources, restarts, spec
 from cais.engine.container import Container
 from cais.engine.containers import Containers
 from cais.engine.events import EventBus
+from cais.engine.health import RESTART_UNHEALTHY
 from cais.engine.host import Host
 from cais.engine.lifecycle import Watcher
 from cais.engine.limits import refuse
 from cais.engine.models import HostConfig, Status, UpdateRequest
 from cais.engine.settings import Settings
+from cais.engine.text import printable
 from cais.errors import CaisError, Conflict, Internal, InvalidArgument, Unsupported
 from cais.runtime.cgroups import CgroupError
 from cais.runtime.client import Monitor
@@ -76,7 +78,7 @@ class Adjustments:
         self._events.emit("container", "resize", container.id, attributes)
 
     async def update(self, container: Container, request: UpdateRequest) -> list[str]:
-        """Changes the limits and the restart policy that the request names; returns warnings for the user.
+        """Changes the limits and the restart policies that the request names; returns warnings for the user.
 
         A container that runs has them at once, or not at all. Raises InvalidArgument, Unsupported, Conflict.
         """
@@ -144,6 +146,12 @@ def merged(before: HostConfig, request: UpdateRequest, host: Host) -> tuple[Host
             "Restart policy cannot be updated because AutoRemove is enabled for the container",
         )
         after.restart_policy = policy
+    annotations = request.Annotations if isinstance(request.Annotations, dict) else {}
+    for name in annotations:
+        refuse(name != RESTART_UNHEALTHY, f"the annotation {printable(name)} cannot be updated")
+    if annotations:
+        given = before.Annotations if isinstance(before.Annotations, dict) else {}
+        after.Annotations = given | annotations
     warnings: list[str] = []
     limits.memory(after, host, warnings)
     limits.cpu(after, host)
