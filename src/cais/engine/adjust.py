@@ -16,14 +16,14 @@ from cais.engine.limits import refuse
 from cais.engine.models import HostConfig, Status, UpdateRequest
 from cais.engine.settings import Settings
 from cais.engine.text import printable
-from cais.errors import CaisError, Conflict, Internal, InvalidArgument, Unsupported
+from cais.errors import CaisError, Conflict, Internal, InvalidArgument
 from cais.runtime.cgroups import CgroupError
 from cais.runtime.client import Monitor
 from cais.runtime.errors import StartFailed
 
 _LIMITS: Final = (
-    "BlkioWeight", "CpuShares", "CpuPeriod", "CpuQuota", "NanoCpus", "CpusetCpus", "CpusetMems", "Memory",
-    "MemoryReservation", "MemorySwap", "PidsLimit",
+    "BlkioWeight", "CpuShares", "CpuPeriod", "CpuQuota", "CpuRealtimePeriod", "CpuRealtimeRuntime", "NanoCpus",
+    "CpusetCpus", "CpusetMems", "Memory", "MemoryReservation", "MemorySwap", "PidsLimit",
 )  # fmt: skip
 
 
@@ -128,8 +128,6 @@ def merged(before: HostConfig, request: UpdateRequest, host: Host) -> tuple[Host
     Raises InvalidArgument, Unsupported.
     """
     after = msgspec.structs.replace(before)
-    if request.CpuRealtimePeriod or request.CpuRealtimeRuntime:
-        raise Unsupported("real-time scheduling (CpuRealtimePeriod, CpuRealtimeRuntime) is not supported yet by Cais")
     _check_processors(before, request)
     refuse(
         request.Memory > 0 and request.MemorySwap == 0 and 0 < before.MemorySwap < request.Memory,
@@ -155,7 +153,7 @@ def merged(before: HostConfig, request: UpdateRequest, host: Host) -> tuple[Host
     warnings: list[str] = []
     limits.memory(after, host, warnings)
     limits.cpu(after, host)
-    limits.processes_and_io(after, host)
+    limits.processes_and_io(after, host, warnings)
     return after, warnings
 
 
