@@ -17,6 +17,7 @@ import msgspec
 
 from cais.distribution.platforms import matches, parse_platform, platform_text
 from cais.engine import joining, names, validation
+from cais.engine.beginnings import Beginnings
 from cais.engine.container import Container
 from cais.engine.defaults import command, merge
 from cais.engine.events import EventBus
@@ -47,6 +48,7 @@ class Containers:
         self._events = events
         self._trash = trash
         self._by_id: dict[str, Container] = {}
+        self._ids = Beginnings()
         self._ids_by_name: dict[str, str] = {}
         self._dirty: set[Container] = set()
         self._deleted: set[str] = set()
@@ -72,7 +74,7 @@ class Containers:
                 _log.error("container %s: its record cannot be read: %s", container_id, error)
                 self._ids_by_name[name] = container_id
                 continue
-            self._by_id[record.id] = Container(record)
+            self._keep(Container(record))
             self._ids_by_name[record.name] = record.id
         self._writer = asyncio.get_running_loop().create_task(self._write_behind(), name="container records")
 
@@ -99,7 +101,7 @@ class Containers:
             container = self._by_id.get(self._ids_by_name.get(reference.removeprefix("/"), ""))
         if container is not None:
             return container
-        found = [known for known in self._by_id if known.startswith(reference)] if reference else []
+        found = self._ids.find(reference)
         if len(found) > 1:
             raise InvalidArgument(f"multiple IDs found with provided prefix: {reference}")
         if not found:
@@ -125,7 +127,7 @@ class Containers:
         try:
             with self._images.holding(image, ImageUser(record.id, name, running=False)):
                 await self._store(record)
-                self._by_id[record.id] = container
+                self._keep(container)
         except BaseException:
             del self._ids_by_name[name]
             self._trash.throw(self.folder(record.id))
@@ -182,6 +184,7 @@ class Containers:
         self._trash.throw(self.folder(container.id))
         self._trash.delete_later(self._settings.bundles / container.id)
         self._by_id.pop(container.id, None)
+        self._ids.remove(container.id)
         self._ids_by_name.pop(container.name, None)
         container.drop_waiting_clients()
         self._events.emit("container", "destroy", container.id, container.event_attributes())
@@ -197,6 +200,10 @@ class Containers:
             pass
         except CaisError as error:
             _log.error("the image of container %s cannot be removed: %s", container.id, error)
+
+    def _keep(self, container: Container) -> None:
+        self._by_id[container.id] = container
+        self._ids.add(container.id)
 
     def _record(self, request: CreateRequest, config: ContainerConfig, image: Image, name: str) -> Record:
         container_id = names.new_id()
