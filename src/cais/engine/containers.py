@@ -26,7 +26,7 @@ from cais.engine.images import Image, Images, ImageUser
 from cais.engine.models import ContainerConfig, CreateRequest, HostConfig, Record, decode_record, encode_record
 from cais.engine.mounts import parse_binds
 from cais.engine.settings import Settings
-from cais.engine.text import reason
+from cais.engine.text import printable, reason
 from cais.engine.trash import Trash
 from cais.errors import CaisError, Conflict, InvalidArgument, NotFound, Unavailable
 from cais.storage.database import Database
@@ -149,14 +149,17 @@ class Containers:
         """Gives the container another name. Raises InvalidArgument, Conflict when the name is taken."""
         if not name:
             raise InvalidArgument("Neither old nor new names may be empty")
-        new = names.check_name(name)
+        new = _new_name(name)
         old = container.name
         if new == old:
             raise InvalidArgument("Renaming a container with the same name as its current name")
         async with container.lock:
             if container.removed or container.removing:
                 raise NotFound(f"No such container: {container.id}")
-            self._reserve(new, container.id)
+            try:
+                self._reserve(new, container.id)
+            except Conflict as error:
+                raise Conflict(f"Error when allocating new name: {error.message}") from error
             container.record.name = new
             row = (new, encode_record(container.record), container.id)
             try:
@@ -287,6 +290,18 @@ class Containers:
             _log.error("cannot store the state of %d containers: %s", len(rows) + len(deleted), error)
             return False
         return True
+
+
+def _new_name(name: str) -> str:
+    """A name that a container may be given instead of its own. Raises InvalidArgument, as Docker words it."""
+    try:
+        return names.check_name(name)
+    except InvalidArgument:
+        text = f"({printable('/' + name.removeprefix('/'))})"
+        allowed = names.ALLOWED
+        raise InvalidArgument(
+            f"Error when allocating new name: Invalid container name {text}, only {allowed} are allowed"
+        ) from None
 
 
 def make_folders(folder: Path) -> None:
