@@ -151,9 +151,14 @@ class Started(Engine):
                 self._process.wait(60)
             shutil.rmtree(self.root, ignore_errors=True)
 
-    def processes(self) -> list[int]:
+    @property
+    def pid(self) -> int:
+        """The engine's first process."""
         assert self._process is not None
-        return [self._process.pid, *descendants(self._process.pid)]
+        return self._process.pid
+
+    def processes(self) -> list[int]:
+        return [self.pid, *descendants(self.pid)]
 
 
 class Caisd(Started):

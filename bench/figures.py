@@ -48,8 +48,13 @@ class Bench:
     def rounds(self, usual: int) -> range:
         return range(max(1, round(usual * self.effort)))
 
+    def containers(self, usual: int) -> int:
+        """How many containers stand around: fewer with less effort, never more than usual."""
+        return max(2, round(usual * min(self.effort, 1.0)))
 
-def _seconds(command: list[str]) -> float:
+
+def seconds_of(command: list[str]) -> float:
+    """How long a command takes. Raises RuntimeError when it fails."""
     began = time.perf_counter()
     done = subprocess.run(
         command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -61,7 +66,7 @@ def _seconds(command: list[str]) -> float:
     return elapsed
 
 
-def _in_turns(rounds: range, tasks: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
+def in_turns(rounds: range, tasks: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
     """Each task once to warm up, then all of them in turns."""
     for task in tasks.values():
         task()
@@ -72,7 +77,8 @@ def _in_turns(rounds: range, tasks: dict[str, Callable[[], float]]) -> dict[str,
     return samples
 
 
-def _ratio(number: int, what: str, bar: float, samples: dict[str, list[float]], note: str = "") -> Figure:
+def ratio(number: int, what: str, bar: float, samples: dict[str, list[float]], note: str = "") -> Figure:
+    """caisd's median held against Docker's."""
     value = statistics.median(samples["caisd"]) / statistics.median(samples["docker"])
     return Figure(number, what, value, bar, "ratio", samples, note)
 
@@ -80,11 +86,11 @@ def _ratio(number: int, what: str, bar: float, samples: dict[str, list[float]], 
 def docker_run(bench: Bench) -> Figure:
     """The real client, a whole run."""
     arguments = ("run", "--rm", "--network", "none", "busybox", "true")
-    samples = _in_turns(
+    samples = in_turns(
         bench.rounds(20),
-        {engine.name: partial(_seconds, engine.docker(*arguments)) for engine in (bench.caisd, bench.docker)},
+        {engine.name: partial(seconds_of, engine.docker(*arguments)) for engine in (bench.caisd, bench.docker)},
     )
-    return _ratio(1, "docker run --rm --network none busybox true, caisd ÷ Docker", 0.25, samples)
+    return ratio(1, "docker run --rm --network none busybox true, caisd ÷ Docker", 0.25, samples)
 
 
 def _cycle(connection: Connection) -> float:
@@ -103,7 +109,7 @@ def _cycle(connection: Connection) -> float:
 def daemon_alone(bench: Bench) -> Figure:
     """Create, start, wait, remove over one kept-alive connection."""
     connections = {engine.name: engine.connect() for engine in (bench.caisd, bench.docker)}
-    samples = _in_turns(bench.rounds(50), {name: partial(_cycle, link) for name, link in connections.items()})
+    samples = in_turns(bench.rounds(50), {name: partial(_cycle, link) for name, link in connections.items()})
     for connection in connections.values():
         connection.close()
     value = statistics.median(samples["caisd"]) * 1000
@@ -117,27 +123,27 @@ def docker_exec(bench: Bench) -> Figure:
         start = engine.docker("run", "-d", "--label", LABEL, "--network", "none", "busybox", "sleep", "1000")
         identity = subprocess.run(start, check=True, capture_output=True, text=True, env=client_environment())
         command = engine.docker("exec", identity.stdout.strip(), "true")
-        tasks[engine.name] = partial(_seconds, command)
-    samples = _in_turns(bench.rounds(20), tasks)
+        tasks[engine.name] = partial(seconds_of, command)
+    samples = in_turns(bench.rounds(20), tasks)
     bench.caisd.remove_containers()
     bench.docker.remove_containers()
-    return _ratio(3, "docker exec c true, caisd ÷ Docker", 0.35, samples)
+    return ratio(3, "docker exec c true, caisd ÷ Docker", 0.35, samples)
 
 
 def cais_run(bench: Bench) -> Figure:
     """Our own command against Docker's."""
     arguments = ("run", "--rm", "--network", "none", "busybox", "true")
     tasks: dict[str, Callable[[], float]] = {
-        "caisd": partial(_seconds, bench.caisd.cais(*arguments)),
-        "docker": partial(_seconds, bench.docker.docker(*arguments)),
+        "caisd": partial(seconds_of, bench.caisd.cais(*arguments)),
+        "docker": partial(seconds_of, bench.docker.docker(*arguments)),
     }
-    return _ratio(4, "cais run --rm … ÷ docker run --rm … on Docker", 0.3, _in_turns(bench.rounds(20), tasks))
+    return ratio(4, "cais run --rm … ÷ docker run --rm … on Docker", 0.3, in_turns(bench.rounds(20), tasks))
 
 
 def idle_memory(bench: Bench) -> Figure:
     """The engine's own processes with no container, after it has worked."""
     for engine in (bench.caisd, bench.docker):
-        _seconds(engine.docker("run", "--rm", "--network", "none", "busybox", "true"))
+        seconds_of(engine.docker("run", "--rm", "--network", "none", "busybox", "true"))
     time.sleep(2)
     samples = {engine.name: [float(pss_bytes(engine.processes()))] for engine in (bench.caisd, bench.docker)}
     value = samples["caisd"][0] / MIB
@@ -150,7 +156,7 @@ def memory_per_container(bench: Bench) -> Figure:
     notes = []
     for engine in (bench.caisd, bench.docker):
         before = pss_bytes(engine.processes())
-        pids = _start_idle(engine)
+        pids = start_idle(engine, IDLE_CONTAINERS)
         time.sleep(2)
         monitors = {parent(pid) for pid in pids}
         samples[engine.name] = [pss_bytes([*pids, *monitors]) / IDLE_CONTAINERS]
@@ -162,11 +168,12 @@ def memory_per_container(bench: Bench) -> Figure:
     return Figure(6, "PSS per running idle container, monitor included", value, 2.5, "MB", samples, "; ".join(notes))
 
 
-def _start_idle(engine: Engine) -> list[int]:
+def start_idle(engine: Engine, count: int) -> list[int]:
+    """Start that many containers that only sleep; the pids of their processes."""
     connection = engine.connect()
     pids = []
     body = {"Image": "busybox", "Cmd": ["sleep", "1000"], "Labels": {LABEL: "1"}, "HostConfig": {"NetworkMode": "none"}}
-    for _ in range(IDLE_CONTAINERS):
+    for _ in range(count):
         identity = json.loads(connection.expect(201, "POST", "/containers/create", body))["Id"]
         connection.expect(204, "POST", f"/containers/{identity}/start")
         shown = json.loads(connection.expect(200, "GET", f"/containers/{identity}/json"))
@@ -185,7 +192,7 @@ def many_at_once(bench: Bench) -> Figure:
         engine.remove_containers()
     note = f"failures: {failures['caisd']} (Docker: {failures['docker']})"
     what = f"{CONTAINERS_AT_ONCE} containers from {CLIENTS} clients at once: time, caisd ÷ Docker"
-    figure = _ratio(7, what, 0.3, samples, note)
+    figure = ratio(7, what, 0.3, samples, note)
     if failures["caisd"]:
         return Figure(7, what, float("inf"), 0.3, "ratio", samples, note)
     return figure
@@ -203,7 +210,7 @@ def _flood(engine: Engine) -> tuple[float, int]:
             except IndexError:
                 return
             try:
-                _seconds(engine.docker(*arguments))
+                seconds_of(engine.docker(*arguments))
             except RuntimeError as error:
                 failures.append(str(error))
 
@@ -240,7 +247,7 @@ def much_output(bench: Bench) -> Figure:
     for _ in bench.rounds(3):
         for engine in (bench.caisd, bench.docker):
             samples[engine.name].append(task(engine))
-    return _ratio(8, "run that prints 1,000,000 lines of 41 bytes, to the end, caisd ÷ Docker", 0.4, samples)
+    return ratio(8, "run that prints 1,000,000 lines of 41 bytes, to the end, caisd ÷ Docker", 0.4, samples)
 
 
 FIGURES: dict[int, Callable[[Bench], Figure]] = {

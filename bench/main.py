@@ -8,8 +8,12 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from bench import figures as starts
+from bench import life
 from bench.engines import Caisd, Docker, Engine, RunningDocker
-from bench.figures import FIGURES, MIB, Bench, Figure
+from bench.figures import MIB, Bench, Figure
+
+FIGURES = starts.FIGURES | life.FIGURES
 
 
 def _numbers(text: str) -> list[int]:

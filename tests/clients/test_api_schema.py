@@ -1,5 +1,7 @@
 """The API's answers, against Docker's own description of them."""
 
+import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -47,7 +49,12 @@ def names(engine: Engine) -> Iterator[Names]:
         ("GET", "/containers/json", 200),
         ("GET", "/containers/{id}/json", 200),
         ("GET", "/containers/{id}/top", 200),
+        ("GET", "/containers/{id}/changes", 200),
+        ("GET", "/containers/{id}/stats", 200),
+        ("POST", "/containers/{id}/update", 200),
+        ("POST", "/containers/prune", 200),
         ("GET", "/exec/{id}/json", 200),
+        ("GET", "/system/df", 200),
         ("GET", "/images/json", 200),
         ("GET", "/images/{name}/json", 200),
     ],
@@ -56,8 +63,9 @@ def test_an_answer_is_as_described(
     engine: Engine, description: Description, names: Names, method: str, path: str, status: int
 ) -> None:
     identity = names.exec if path.startswith("/exec") else names.running
-    query = "?all=1" if path == "/containers/json" else ""
-    answer = engine.ask(method, "/v1.51" + path.format(id=identity, name=names.image) + query)
+    query = {"/containers/json": "?all=1&size=1", "/containers/{id}/stats": "?stream=0"}.get(path, "")
+    body = {"Memory": 64 << 20} if path.endswith("/update") else None
+    answer = engine.ask(method, "/v1.51" + path.format(id=identity, name=names.image) + query, body)
     assert answer.status == status, answer.body
     assert answer.headers["content-type"] == "application/json"
     assert description.errors(method, path, status, answer.json.value) == []
@@ -69,6 +77,71 @@ def test_an_ended_container_is_as_described(engine: Engine, description: Descrip
     waited = engine.ask("POST", f"/containers/{names.ended}/wait")
     assert description.errors("POST", "/containers/{id}/wait", 200, waited.json.value) == []
     assert waited.json["StatusCode"].number == 3
+
+
+def test_events_are_as_described(engine: Engine, description: Description, names: Names) -> None:
+    answer = engine.ask("GET", f"/v1.51/events?since=0&until={time.time():.6f}")
+    lines = answer.body.splitlines()
+    assert {json.loads(line)["Action"].partition(":")[0] for line in lines} >= {"create", "start", "die", "exec_start"}
+    for line in lines:
+        event = json.loads(line)
+        for old in ("status", "id", "from"):  # sent to every version below 1.52, but described no more
+            event.pop(old, None)
+        assert description.errors("GET", "/events", 200, event) == []
+
+
+def test_what_makes_an_exec_answers_is_as_described(engine: Engine, description: Description, names: Names) -> None:
+    answer = engine.ask("POST", f"/v1.51/containers/{names.running}/exec", {"Cmd": ["true"]})
+    assert answer.status == 201
+    assert description.errors("POST", "/containers/{id}/exec", 201, answer.json.value) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "which", "status"),
+    [
+        ("POST", "/containers/{id}/kill", "ended", 409),
+        ("POST", "/containers/{id}/rename?name=live", "ended", 409),
+        ("POST", "/containers/{id}/exec", "ended", 409),
+        ("GET", "/containers/{id}/top?ps_args=aux", "none", 404),
+        ("GET", "/containers/{id}/logs?stdout=1", "none", 404),
+        ("GET", "/containers/{id}/changes", "none", 404),
+        ("GET", "/containers/{id}/export", "none", 404),
+        ("GET", "/containers/{id}/stats", "none", 404),
+        ("POST", "/containers/{id}/resize?h=1&w=1", "none", 404),
+        ("POST", "/containers/{id}/stop", "none", 404),
+        ("POST", "/containers/{id}/restart", "none", 404),
+        ("POST", "/containers/{id}/kill", "none", 404),
+        ("POST", "/containers/{id}/rename?name=x", "none", 404),
+        ("POST", "/containers/{id}/pause", "none", 404),
+        ("POST", "/containers/{id}/unpause", "none", 404),
+        ("POST", "/containers/{id}/attach", "none", 404),
+        ("GET", "/containers/{id}/attach/ws", "none", 404),
+        ("POST", "/containers/{id}/attach?detachKeys=xyz", "running", 400),
+        ("POST", "/containers/{id}/wait", "none", 404),
+        ("POST", "/containers/{id}/wait?condition=soon", "running", 400),
+        ("POST", "/containers/{id}/exec", "none", 404),
+        ("POST", "/exec/{id}/start", "none", 404),
+        ("POST", "/exec/{id}/resize?h=1&w=1", "none", 404),
+        ("DELETE", "/containers/{id}", "running", 409),
+        ("GET", "/events?since=x", "none", 400),
+        ("GET", "/containers/json?filters={", "none", 400),
+    ],
+)
+def test_every_error_status_is_as_described(
+    engine: Engine, description: Description, names: Names, method: str, path: str, which: str, status: int
+) -> None:
+    identity = {"running": names.running, "ended": names.ended, "none": "absent"}[which]
+    body = {"Cmd": ["true"]} if path.endswith("/exec") else {} if path.endswith("/start") else None
+    answer = engine.ask(method, "/v1.51" + path.replace("{id}", identity), body)
+    assert answer.status == status, answer.body
+    assert answer.message
+    assert description.errors(method, path.partition("?")[0], status, answer.json.value) == []
+
+
+@pytest.mark.parametrize(("action", "which"), [("start", "running"), ("stop", "ended")])
+def test_what_is_so_already_is_not_modified(engine: Engine, names: Names, action: str, which: str) -> None:
+    answer = engine.ask("POST", f"/containers/{getattr(names, which)}/{action}")
+    assert (answer.status, answer.body) == (304, b"")
 
 
 def test_what_create_answers_is_as_described(engine: Engine, description: Description) -> None:

@@ -166,6 +166,8 @@ def test_events_come_while_one_listens(caisd: Daemon) -> None:
 
 
 def test_an_unknown_filter_is_refused(caisd: Daemon) -> None:
+    answer = caisd.ask("GET", "/events?since=10&until=1")
+    assert (answer.status, answer.message) == (400, "`since` time (10) cannot be after `until` time (1)")
     for path in ("/events", "/containers/json"):
         answer = caisd.ask("GET", f"{path}?filters=" + quote('{"colour":["red"]}'))
         assert (answer.status, answer.message) == (400, "invalid filter 'colour'")

@@ -5,6 +5,7 @@ import json
 import tarfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -172,6 +173,30 @@ def test_health_is_checked(cais: Engine) -> None:
     assert told[-2:] == ["health_status: healthy", "health_status: unhealthy"]
 
 
+_ENDS_ON_TERM = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done")
+_BAD = ("--health-cmd", "test ! -e /bad", "--health-interval", "100ms", "--health-retries", "1")
+
+
+def test_an_unhealthy_container_is_restarted_by_flag(cais: Engine) -> None:
+    cais.docker_output("run", "-d", "--name", "lc-one", *_BAD, "--restart-unhealthy", "busybox", *_ENDS_ON_TERM)
+    annotations = _field(cais, "lc-one", "{{json .HostConfig.Annotations}}")
+    assert json.loads(annotations) == {"cais.restart-unhealthy": "true"}
+    cais.docker_output("exec", "lc-one", "touch", "/bad")
+    wait_until(lambda: int(_field(cais, "lc-one", "{{.RestartCount}}")) >= 1, PROMPT_SECONDS)
+
+
+def test_whether_an_unhealthy_container_is_restarted_can_be_changed(cais: Engine) -> None:
+    cais.docker_output("run", "-d", "--name", "lc-one", *_BAD, "busybox", *_ENDS_ON_TERM)
+    cais.docker_output("exec", "lc-one", "touch", "/bad")
+    wait_until(lambda: _field(cais, "lc-one", "{{.State.Health.Status}}") == "unhealthy", PROMPT_SECONDS)
+    assert _field(cais, "lc-one", "{{.RestartCount}}") == "0"
+    cais.docker_output("exec", "lc-one", "rm", "/bad")
+    wait_until(lambda: _field(cais, "lc-one", "{{.State.Health.Status}}") == "healthy", PROMPT_SECONDS)
+    assert cais.docker_output("update", "--restart-unhealthy", "lc-one") == "lc-one"
+    cais.docker_output("exec", "lc-one", "touch", "/bad")
+    wait_until(lambda: int(_field(cais, "lc-one", "{{.RestartCount}}")) >= 1, PROMPT_SECONDS)
+
+
 def test_a_container_that_fails_is_started_again(cais: Engine) -> None:
     script = "echo try; exit 3"
     cais.docker_output("run", "-d", "--name", "lc-one", "--restart", "on-failure:2", "busybox", "sh", "-c", script)
@@ -208,6 +233,13 @@ def test_logs_show_what_the_driver_was_told_to_add(cais: Engine) -> None:
         (["--group-add", "1234"], "id -G | tr ' ' '\\n' | grep 1234", "1234"),
         (["--domainname", "d.example", "-h", "h"], "cat /proc/sys/kernel/domainname", "d.example"),
         (["--oom-score-adj", "500"], "cat /proc/self/oom_score_adj", "500"),
+        (["--log-opt", "mode=non-blocking", "--log-opt", "max-buffer-size=1m"], "echo ok", "ok"),
+        (["--security-opt", "apparmor=unconfined", "--security-opt", "label=disable"], "echo ok", "ok"),
+        (
+            ["--userns", "host", "--isolation", "default", "--runtime", "runc", "--volume-driver", "local"],
+            "echo ok",
+            "ok",
+        ),
         (["--stop-signal", "KILL", "--stop-timeout", "1", "--no-healthcheck"], "echo ok", "ok"),
     ],
 )
@@ -217,3 +249,41 @@ def test_flags_of_run_do_what_they_say(cais: Engine, flags: list[str], script: s
         cais.docker_output("run", "-d", "--name", "lc-base", *base)
         wait_until(lambda: cais.docker("exec", "lc-base", "test", "-e", "/dev/shm/shared").returncode == 0)
     assert cais.docker_output("run", "--rm", *flags, "busybox", "sh", "-c", script) == output
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--gpus", "all"], 'could not select device driver "" with capabilities: [[gpu]]'),
+        (
+            ["--storage-opt", "size=1G"],
+            "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+        ),
+        (["--storage-opt", "foo=1"], "Unknown option foo"),
+        (["--runtime", "foo"], "unknown or invalid runtime name: foo"),
+        (["--isolation", "hyperv"], "invalid isolation \"hyperv\": linux only supports 'default'"),
+        (["--log-driver", "foo"], 'error looking up logging plugin foo: plugin "foo" not found'),
+        (["--log-opt", "mode=foo"], "logger: logging mode not supported: foo"),
+        (["--pid", "container:lc-none"], "No such container: lc-none"),
+        (["--tmpfs", "/x:foo"], 'invalid tmpfs option ["foo"]'),
+        (
+            ["--cpu-rt-period", "1000", "--cpu-rt-runtime", "2000"],
+            "cpu real-time runtime cannot be higher than cpu real-time period",
+        ),
+    ],
+)
+def test_options_that_cannot_be_had_are_refused_in_docker_s_words(
+    engine: Engine, flags: list[str], message: str
+) -> None:
+    done = engine.docker("run", "--rm", *flags, "busybox", "true")
+    assert done.returncode == 125
+    assert done.stderr.splitlines()[0] == f"docker: Error response from daemon: {message}"
+
+
+def test_a_real_time_period_reaches_the_control_group(cais: Engine) -> None:
+    path = "/sys/fs/cgroup/cpu/cpu.rt_period_us"
+    if not Path(path).exists():
+        done = cais.docker("run", "--rm", "--cpu-rt-period", "500000", "busybox", "true")
+        assert "real-time scheduling is not possible on this host" in done.stderr
+        return
+    assert cais.docker_output("run", "--rm", "--cpu-rt-period", "500000", "busybox", "cat", path) == "500000"

@@ -4,7 +4,7 @@ import pytest
 
 from tests.harness.engine import Daemon, wait_until
 from tests.harness.images import busybox_root
-from tests.harness.life import actions, post, refused, restarts, run, state, status
+from tests.harness.life import actions, events, post, refused, restarts, run, state, status
 
 MS = 1_000_000
 
@@ -65,6 +65,21 @@ def test_a_check_that_takes_too_long_is_killed(caisd: Daemon) -> None:
     count = "ps | grep -c '[s]leep 77'"
     wait_until(lambda: len(state(caisd, container)["Health"]["Log"]) >= 3)
     assert int(caisd.docker("exec", container, "sh", "-c", count).stdout) <= 1
+
+
+def test_a_check_is_an_exec_in_the_events_to_its_end(caisd: Daemon) -> None:
+    slow = run(caisd, "sleep", "100", Healthcheck=_check("exec sleep 77", Timeout=200 * MS, Retries=1))
+    quick = run(caisd, "sleep", "100", Healthcheck=_check("exit 3", Retries=1))
+    for container, exit_code in ((slow, "137"), (quick, "3")):
+        _wait_for_health(caisd, container, "unhealthy")
+        told = [event for event in events(caisd, container=[container]) if event["Action"].text.startswith("exec_")]
+        done = [event["Action"].text for event in told[:3]]
+        assert done[0].startswith("exec_create: /bin/sh -c ")
+        assert done[1].startswith("exec_start: /bin/sh -c ")
+        assert done[2] == "exec_die"
+        attributes = [event["Actor"]["Attributes"] for event in told[:3]]
+        assert len({each["execID"].text for each in attributes}) == 1
+        assert attributes[2]["exitCode"].text == exit_code
 
 
 def test_the_image_says_how_and_the_user_may_say_no(caisd: Daemon) -> None:

@@ -85,7 +85,7 @@ def test_partners_that_cannot_be_joined(caisd: Daemon) -> None:
     made = refused(
         caisd, "POST", "/containers/create", {"Image": "busybox", "HostConfig": {"PidMode": "container:none"}}
     )  # fmt: skip
-    assert made == (404, "No such container: none")
+    assert made == (400, "No such container: none")
 
 
 def test_a_pid_namespace_ends_with_its_container(caisd: Daemon) -> None:

@@ -192,8 +192,8 @@ def test_a_full_disk_loses_lines_and_nothing_else(tmp_path: Path) -> None:
             log = JsonFileLog(LogTarget(str(tmp_path / "log"), 0, 1))
             for number in range(3000):
                 log.write("stdout", b"line %d\n" % number)
-            assert log.lost_bytes > 0
             filled = [json.loads(line)["log"] for line in (tmp_path / "log").read_text("ascii").splitlines()]
+            assert len(filled) < 3000
             assert filled == [f"line {number}\n" for number in range(len(filled))]
             (tmp_path / "ballast").unlink(missing_ok=True)
             os.truncate(tmp_path / "log", 0)

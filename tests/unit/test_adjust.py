@@ -28,6 +28,14 @@ def test_more_memory_than_swap_is_refused() -> None:
         adjust.merged(HostConfig(Memory=64 * MIB, MemorySwap=128 * MIB), UpdateRequest(Memory=256 * MIB), HOST)
 
 
+def test_of_annotations_only_our_own_can_be_updated() -> None:
+    ours = {"cais.restart-unhealthy": "true"}
+    after, _ = adjust.merged(HostConfig(Annotations={"a": "b"}), UpdateRequest(Annotations=ours), HOST)
+    assert after.Annotations == {"a": "b", **ours}
+    with pytest.raises(InvalidArgument, match="the annotation other cannot be updated"):
+        adjust.merged(HostConfig(), UpdateRequest(Annotations={"other": "x"}), HOST)
+
+
 def test_cpus_and_quota_exclude_each_other() -> None:
     with pytest.raises(InvalidArgument, match="CPU Period cannot be updated as NanoCPUs has already been set"):
         adjust.merged(HostConfig(NanoCpus=1_000_000_000), UpdateRequest(CpuPeriod=10000), HOST)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cais.cli.container_config import container_config
-from cais.cli.flags import parse
+from cais.cli.flags import FlagError, parse
 from cais.cli.options import RUN_FLAGS
 
 
@@ -25,6 +25,39 @@ def error(*flags: str) -> str:
     with pytest.raises(ValueError, match=r".") as caught:
         config(*flags)
     return str(caught.value)
+
+
+def test_restart_unhealthy_is_an_annotation() -> None:
+    assert "Annotations" not in host()
+    assert host("--restart-unhealthy", "--annotation", "a=b")["Annotations"] == {
+        "a": "b",
+        "cais.restart-unhealthy": "true",
+    }
+    assert host("--restart-unhealthy=false")["Annotations"] == {"cais.restart-unhealthy": "false"}
+
+
+def test_gpus_are_devices_of_a_driver() -> None:
+    given = {"Driver": "", "Count": -1, "DeviceIDs": None, "Capabilities": [["gpu"]], "Options": {}}
+    assert host("--gpus", "all")["DeviceRequests"] == [given]
+    assert host("--gpus", "2")["DeviceRequests"] == [{**given, "Count": 2}]
+    assert host("--gpus", '"device=0,1",driver=d,capabilities=utility,options=a=b')["DeviceRequests"] == [
+        {
+            "Driver": "d",
+            "Count": 0,
+            "DeviceIDs": ["0", "1"],
+            "Capabilities": [["utility", "gpu"]],
+            "Options": {"a": "b"},
+        }
+    ]
+    assert host("--gpus", "driver=d")["DeviceRequests"] == [{**given, "Driver": "d", "Count": 1}]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("some", "invalid count"), ("x=1", "unexpected key"), ("1,2", "only once")]
+)
+def test_gpus_that_are_none(text: str, message: str) -> None:
+    with pytest.raises(FlagError, match=message):
+        config("--gpus", text)
 
 
 def test_without_flags_everything_is_a_default() -> None:

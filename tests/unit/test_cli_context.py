@@ -113,7 +113,7 @@ def test_a_context_can_be_made_of_another(capfd: pytest.CaptureFixture[str], tmp
     store = Store(Settings().folder)
     for name in ("copy", "other", "current"):
         assert store.get(name).host == "tcp://h:1"
-        assert store.get(name).skips_verification
+        assert store.get(name).endpoint["SkipTLSVerify"] is True
         assert Path(store.tls_files(name)["ca.pem"]).read_text() == "CA"
     capfd.readouterr()
     assert run(["context", "inspect", "copy", "nope"]) == 1

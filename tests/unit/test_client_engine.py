@@ -36,6 +36,17 @@ def test_our_own_version_is_spoken_at_once(tmp_path: Path) -> None:
         engine.close()
 
 
+def test_another_engine_is_no_cais(tmp_path: Path) -> None:
+    def serve(request: Request, connection: socket.socket) -> None:
+        name = b"Cais/1.0 (linux)" if len(scripted.requests) == 1 else b"Docker/28.2.2 (linux)"
+        connection.sendall(b"HTTP/1.1 200 OK\r\nServer: " + name + b"\r\nContent-Length: 2\r\n\r\nOK")
+
+    with ScriptedEngine(tmp_path, serve) as scripted:
+        engine = Engine(scripted.endpoint)
+        assert (engine.is_cais(), engine.is_cais()) == (True, False)
+        engine.close()
+
+
 def test_an_older_engine_is_spoken_to_in_its_version(tmp_path: Path) -> None:
     with ScriptedEngine(tmp_path, _old_engine) as scripted:
         engine = Engine(scripted.endpoint)

@@ -4,7 +4,7 @@ import pytest
 
 from cais.engine import logoptions
 from cais.engine.models import ContainerConfig, HostConfig, LogConfig, Record
-from cais.errors import InvalidArgument, Unsupported
+from cais.errors import InvalidArgument
 
 
 def _record(**options: str) -> Record:
@@ -55,9 +55,27 @@ def test_a_tag_that_is_no_template(tag: str) -> None:
         logoptions.check("json-file", {"tag": tag})
 
 
-def test_what_is_not_there_yet_is_said() -> None:
-    with pytest.raises(Unsupported, match="non-blocking"):
-        logoptions.check("json-file", {"mode": "non-blocking"})
+def test_modes_of_delivery() -> None:
+    for driver in ("json-file", "local"):
+        logoptions.check(driver, {"mode": "non-blocking", "max-buffer-size": "4m"})
+        logoptions.check(driver, {"mode": "blocking"})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "foo"}, "logger: logging mode not supported: foo"),
+        ({"max-buffer-size": "4m"}, "logger: max-buffer-size option is only supported with 'mode=non-blocking'"),
+        (
+            {"mode": "non-blocking", "max-buffer-size": "x"},
+            "error parsing option max-buffer-size: invalid size: 'x'",
+        ),
+    ],
+)
+def test_modes_that_are_none(options: dict[str, str], message: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        logoptions.check("json-file", options)
+    assert caught.value.message == message
 
 
 def test_compression_needs_files_to_compress() -> None:

@@ -14,7 +14,9 @@ from cais.errors import InvalidArgument, Unsupported
         (["seccomp=unconfined"], SecurityOptions(seccomp="unconfined")),
         (["seccomp=builtin"], SecurityOptions()),
         (['seccomp={"a":"b=c"}'], SecurityOptions(seccomp='{"a":"b=c"}')),
-        (["apparmor=unconfined", "label=disable"], SecurityOptions()),
+        (["apparmor=unconfined", "label=disable"], SecurityOptions(apparmor="unconfined")),
+        (["apparmor:mine"], SecurityOptions(apparmor="mine")),
+        (["label=type:x_t", "label:level:s0"], SecurityOptions(labels=("type:x_t", "level:s0"))),
     ],
 )
 def test_options(options: list[str], meant: SecurityOptions) -> None:
@@ -27,7 +29,7 @@ def test_what_is_no_option(option: str) -> None:
         parse_security_options([option])
 
 
-@pytest.mark.parametrize("option", ["apparmor=mine", "label=type:x_t", "writable-cgroups=true"])
+@pytest.mark.parametrize("option", ["writable-cgroups=true"])
 def test_what_needs_more_than_there_is(option: str) -> None:
     with pytest.raises(Unsupported):
         parse_security_options([option])

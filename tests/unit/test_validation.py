@@ -8,7 +8,7 @@ import pytest
 from cais.engine.host import Host
 from cais.engine.models import CreateRequest
 from cais.engine.validation import MASKED_PATHS, READONLY_PATHS, normalise
-from cais.errors import CaisError, InvalidArgument, NotFound, Unsupported
+from cais.errors import CaisError, InvalidArgument, Unsupported
 from cais.linux.credentials import CAPABILITY_NAMES
 from cais.runtime.cgroups import Features
 
@@ -70,13 +70,49 @@ def test_what_the_command_sends_by_default_is_fine() -> None:
     assert hc.MemorySwappiness is None
 
 
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (
+            {"Driver": "", "Count": -1, "Capabilities": [["gpu"]]},
+            'could not select device driver "" with capabilities: [[gpu]]',
+        ),
+        ({"Driver": "x", "Capabilities": [["a", "b"], ["c"]]}, 'driver "x" with capabilities: [[a b] [c]]'),
+        (
+            {"Driver": "cdi", "DeviceIDs": ["v.com/c=x"]},
+            "CDI device injection failed: unresolvable CDI devices v.com/c=x",
+        ),
+    ],
+)
+def test_there_are_no_drivers_of_devices(wanted: dict[str, Any], message: str) -> None:
+    with pytest.raises(Unsupported) as caught:
+        normalise(_request({"DeviceRequests": [wanted]}), _host())
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize(("option", "module"), [("apparmor=mine", "apparmor"), ("label=type:x_t", "selinux")])
+def test_what_the_kernel_would_confine_is_not_left_out_in_silence(option: str, module: str) -> None:
+    normalise(
+        _request({"SecurityOpt": [option]}), _host()
+    )  # a kernel without it: the option says nothing, as in Docker
+    host = dataclasses.replace(_host(), apparmor=module == "apparmor", selinux=module == "selinux")
+    with pytest.raises(Unsupported, match="not supported yet"):
+        normalise(_request({"SecurityOpt": [option]}), host)
+    normalise(_request({"SecurityOpt": ["apparmor=unconfined", "label=disable"]}), host)
+
+
+def test_weights_that_the_kernel_does_not_know_are_dropped_with_a_warning() -> None:
+    request = _request({"BlkioWeight": 100, "BlkioWeightDevice": [{"Path": "/dev/x", "Weight": 10}]})
+    warnings = normalise(request, _host(io_weight=False))
+    assert [text.rpartition(". ")[2] for text in warnings] == ["Weight discarded.", "Weight-device discarded."]
+    assert (request.host_config.BlkioWeight, request.host_config.BlkioWeightDevice) == (0, [])
+
+
 UNSUPPORTED: list[dict[str, Any]] = [
     {"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}, {"VolumesFrom": ["x"]}, {"Links": ["x:y"]},
-    {"DeviceRequests": [{"Driver": "nvidia"}]}, {"Mounts": [{"Type": "bind"}]}, {"UsernsMode": "x"},
+    {"Mounts": [{"Type": "bind"}]}, {"UsernsMode": "x"},
     {"NetworkMode": "mine"}, {"LogConfig": {"Type": "journald"}},
-    {"LogConfig": {"Type": "json-file", "Config": {"mode": "non-blocking"}}},
-    {"PublishAllPorts": True}, {"ExtraHosts": ["x:host-gateway"]}, {"VolumeDriver": "x"},
-    {"CpuRealtimeRuntime": 1}, {"SecurityOpt": ["apparmor=x"]},
+    {"PublishAllPorts": True}, {"ExtraHosts": ["x:host-gateway"]}, {"SecurityOpt": ["writable-cgroups=true"]},
 ]  # fmt: skip
 
 
@@ -138,6 +174,11 @@ def test_so_is_one_of_the_container_itself(config: dict[str, Any]) -> None:
         ({"Dns": ["1.1.1.1\nsearch x"]}, "bad format for dns"),
         ({"Isolation": "hyperv"}, "invalid isolation"),
         ({"StorageOpt": {"size": "1G"}}, "--storage-opt is supported only for overlay over xfs"),
+        ({"StorageOpt": {"foo": "1"}}, "Unknown option foo"),
+        ({"Tmpfs": {"/x": "ro,foo"}}, 'invalid tmpfs option ["foo"]'),
+        ({"Tmpfs": {"/x": "foo=1"}}, 'invalid tmpfs option ["foo" "1"]'),
+        ({"CpuRealtimePeriod": 5, "CpuRealtimeRuntime": 6}, "runtime cannot be higher than cpu real-time period"),
+        ({"LogConfig": {"Type": "nope"}}, 'error looking up logging plugin nope: plugin "nope" not found'),
         ({"PidMode": "x"}, "invalid PID mode: x"),
         ({"BlkioWeightDevice": [{"Path": "/dev/vda", "Weight": 5}]}, "invalid weight for device: /dev/vda:5"),
     ],
@@ -172,11 +213,6 @@ def test_values_of_the_container_that_make_no_sense(config: dict[str, Any], says
     assert says in error.value.message
 
 
-def test_an_unknown_logging_driver_is_not_found() -> None:
-    with pytest.raises(NotFound, match='plugin "nope" not found'):
-        normalise(_request({"LogConfig": {"Type": "nope"}}), _host())
-
-
 def test_swap_is_twice_the_memory() -> None:
     request = _request({"Memory": 20 * MIB})
     normalise(request, _host())
@@ -192,7 +228,7 @@ def test_a_host_that_cannot_limit_swap_warns() -> None:
 @pytest.mark.parametrize(
     ("feature", "host_config"),
     [("memory", {"Memory": 20 * MIB}), ("cpu_quota", {"NanoCpus": 10**9}), ("pids", {"PidsLimit": 5}),
-     ("cpu_shares", {"CpuShares": 5}), ("cpuset", {"CpusetCpus": "0"}), ("io_weight", {"BlkioWeight": 50})],
+     ("cpu_shares", {"CpuShares": 5}), ("cpuset", {"CpusetCpus": "0"}), ("cpu_realtime", {"CpuRealtimePeriod": 1000})],
 )  # fmt: skip
 def test_a_limit_that_the_host_cannot_enforce_is_refused(feature: str, host_config: dict[str, Any]) -> None:
     normalise(_request(dict(host_config)), _host())

@@ -36,6 +36,7 @@ class Connection(asyncio.Protocol):
         self._held = b""
         self._taken = False
         self._waiting: set[asyncio.Task[object]] = set()
+        self._stopping: set[asyncio.Task[object]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if isinstance(transport, asyncio.Transport):
@@ -91,18 +92,23 @@ class Connection(asyncio.Protocol):
     @contextmanager
     def cancelled_when_lost(self) -> Iterator[None]:
         """Cancels the current task when the client hangs up, or the server stops."""
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("not in a task")
-        self._waiting.add(task)
-        try:
+        with _member(self._waiting):
             yield
-        finally:
-            self._waiting.discard(task)
+
+    @contextmanager
+    def cancelled_when_stopped(self) -> Iterator[None]:
+        """Cancels the current task when the server stops; what a client that hangs up has sent is still its to read."""
+        with _member(self._stopping):
+            yield
 
     def cancel_waiting(self) -> None:
         """Cancels the tasks that only live for this client."""
         for task in list(self._waiting):
+            task.cancel()
+
+    def stop(self) -> None:
+        """The server stops: cancels the tasks that would go on for as long as their clients."""
+        for task in [*self._waiting, *self._stopping]:
             task.cancel()
 
     def _collect(self, data: bytes) -> None:
@@ -130,6 +136,19 @@ class Connection(asyncio.Protocol):
         self._held += data
         if len(self._held) >= _MAX_HELD_BYTES and self._transport is not None:
             self._transport.pause_reading()
+
+
+@contextmanager
+def _member(tasks: "set[asyncio.Task[object]]") -> Iterator[None]:
+    """Has the current task among `tasks`."""
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("not in a task")
+    tasks.add(task)
+    try:
+        yield
+    finally:
+        tasks.discard(task)
 
 
 def connection_of(request: web.Request) -> Connection:

@@ -6,6 +6,7 @@ from contextlib import aclosing
 
 from aiohttp import web
 
+from cais.api import websocket
 from cais.api.connection import connection_of
 from cais.api.hijack import Hijacked, content_type, hijack
 from cais.api.http import (
@@ -58,6 +59,7 @@ class ContainerHandlers:
             web.post(f"{one}/wait", self.wait),
             web.post(f"{one}/resize", self.resize),
             web.post(f"{one}/attach", self.attach),
+            web.get(f"{one}/attach/ws", self.attach_websocket, allow_head=False),
             web.delete(one, self.remove),
         ]
 
@@ -194,20 +196,32 @@ class ContainerHandlers:
 
     async def attach(self, request: web.Request) -> web.StreamResponse:
         """POST /containers/{id}/attach"""
-        detach_keys = parse_detach_keys(text_query(request, "detachKeys"))
+        options = attach_options(request)
         container = self._find(request)
         check_attachable(container, request.match_info["id"])
-        options = AttachOptions(
-            stdin=bool_query(request, "stdin"),
-            stdout=bool_query(request, "stdout"),
-            stderr=bool_query(request, "stderr"),
-            stream=bool_query(request, "stream"),
-            logs=bool_query(request, "logs"),
-            detach_keys=detach_keys,
-        )
         connection = hijack(request, content_type(request, container.record.config.Tty), self._tasks)
         await self._engine.attach(container, connection, options)
         return Hijacked()
+
+    async def attach_websocket(self, request: web.Request) -> web.StreamResponse:
+        """GET /containers/{id}/attach/ws: the streams as they are, without frames of Docker's."""
+        options = attach_options(request, raw=True)
+        container = self._find(request)
+        check_attachable(container, request.match_info["id"])
+        return await websocket.serve(request, lambda stream: self._engine.attach(container, stream, options))
+
+
+def attach_options(request: web.Request, *, raw: bool = False) -> AttachOptions:
+    """What a request to attach asks for. Raises InvalidArgument."""
+    return AttachOptions(
+        stdin=bool_query(request, "stdin"),
+        stdout=bool_query(request, "stdout"),
+        stderr=bool_query(request, "stderr"),
+        stream=bool_query(request, "stream"),
+        logs=bool_query(request, "logs"),
+        raw=raw,
+        detach_keys=parse_detach_keys(text_query(request, "detachKeys")),
+    )
 
 
 def terminal_size(request: web.Request) -> tuple[int, int]:

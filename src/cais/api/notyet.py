@@ -7,7 +7,6 @@ from aiohttp import web
 from cais.errors import Unsupported
 
 ENDPOINTS: Final[tuple[tuple[str, str, str], ...]] = (
-    ("GET", "/containers/{id}/attach/ws", "attach by websocket"),
     ("*", "/containers/{id}/archive", "cp"),
     ("POST", "/build", "build"),
     ("POST", "/build/prune", "prune"),

@@ -78,7 +78,7 @@ class ApiServer:
             server.close()
         await self._engine.settle()
         for connection in list(self._connections):
-            connection.cancel_waiting()
+            connection.stop()
         if self._runner is not None:
             await self._runner.cleanup()
         await self._tasks.close(timeout_seconds=0.5)

@@ -69,6 +69,9 @@ class SystemHandlers:
         filters.validate(FILTERS)
         since = moment_query(request, "since") if text_query(request, "since") else None
         until = moment_query(request, "until") if text_query(request, "until") else None
+        if since is not None and until is not None and until < since:
+            given = text_query(request, "since"), text_query(request, "until")
+            raise InvalidArgument("`since` time ({}) cannot be after `until` time ({})".format(*given))
         return await stream(request, self._lines(since, until, filters), "application/json")
 
     async def disk_usage(self, request: web.Request) -> web.StreamResponse:

@@ -52,9 +52,11 @@ PLAIN = {
     "device-write-bps": "BlkioDeviceWriteBps",
     "device-write-iops": "BlkioDeviceWriteIOps",
     "add-host": "ExtraHosts",
+    "gpus": "DeviceRequests",
     "group-add": "GroupAdd",
     "init": "Init",
     "ipc": "IpcMode",
+    "isolation": "Isolation",
     "link": "Links",
     "memory": "Memory",
     "memory-reservation": "MemoryReservation",
@@ -123,8 +125,8 @@ def _host_config(given: Parsed) -> dict[str, Any]:
     host: dict[str, Any] = {field: [] for field in _LISTS}
     host.update((field, given.value(flag)) for flag, field in PLAIN.items() if flag in given.given)
     host["Ulimits"] = sorted(given.items("ulimit"), key=_name_of)
-    if "annotation" in given.given:
-        host["Annotations"] = given.pairs("annotation")
+    if given.given & {"annotation", "restart-unhealthy"}:
+        host["Annotations"] = {**given.pairs("annotation"), **restart_unhealthy(given)}
     host |= {
         "RestartPolicy": restart_policy(given.text("restart")),
         "LogConfig": _log_config(given),
@@ -192,6 +194,13 @@ def restart_policy(text: str) -> dict[str, object]:
     if not count.removeprefix("-").isdigit():
         raise ValueError("invalid restart policy format: maximum retry count must be an integer")
     return {"Name": name, "MaximumRetryCount": int(count)}
+
+
+def restart_unhealthy(given: Parsed) -> dict[str, str]:
+    """The annotation by which an engine knows what --restart-unhealthy says; none when it is not given."""
+    if "restart-unhealthy" not in given.given:
+        return {}
+    return {"cais.restart-unhealthy": "true" if given.on("restart-unhealthy") else "false"}
 
 
 def _log_config(given: Parsed) -> dict[str, object]:

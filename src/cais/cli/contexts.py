@@ -55,10 +55,6 @@ class Context:
         text = self.endpoint.get("Host")
         return text if isinstance(text, str) else ""
 
-    @property
-    def skips_verification(self) -> bool:
-        return self.endpoint.get("SkipTLSVerify") is True
-
     def as_json(self) -> dict[str, Any]:
         return {"Name": self.name, "Metadata": self.metadata, "Endpoints": self.endpoints}
 

@@ -58,8 +58,15 @@ class _IdFile:
             os.unlink(self._path)
 
 
+def check_restarts_unhealthy(engine: Engine, given: Parsed) -> None:
+    """Raises CommandError when --restart-unhealthy is given to an engine that would only note it down."""
+    if given.on("restart-unhealthy") and not engine.is_cais():
+        raise CommandError("--restart-unhealthy is not supported by this engine: it would not be carried out")
+
+
 def create_container(engine: Engine, given: Parsed, config: ContainerConfig) -> str:
     """Create a container as `given` says; its id. Raises CaisError and CommandError."""
+    check_restarts_unhealthy(engine, given)
     host = config["HostConfig"]
     if host.get("OomKillDisable") and not host.get("Memory"):
         err("WARNING: Disabling the OOM killer on containers without setting a '-m/--memory' limit may be dangerous.")

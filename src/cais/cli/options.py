@@ -38,6 +38,12 @@ def _mount(text: str) -> object:
     return parse_mount(text)
 
 
+def _gpus(text: str) -> object:
+    from cais.cli.gpus import parse_gpus  # noqa: PLC0415 -- only where the flag is given
+
+    return parse_gpus(text)
+
+
 def _pull(before: str) -> Flag:
     choices = '("always", "missing", "never")'
     return Flag("pull", f"Pull image before {before} {choices}", default="missing", default_text='(default "missing")')
@@ -65,6 +71,7 @@ GENERAL = (
     switch("interactive", "Keep STDIN open even if not attached", "i"),
     text_list("label", "Set meta data on a container", "l", values.parse_label),
     text_list("label-file", "Read in a line delimited file of labels"),
+    Flag("isolation", "Container isolation technology"),
     Flag("name", "Assign a name to the container"),
     Flag("platform", "Set platform if server is multi-platform capable"),
     switch("quiet", "Suppress the pull output", "q"),
@@ -107,6 +114,7 @@ DEVICES = (
     _limits("device-read-iops", "Limit read rate (IO per second) from a device", values.parse_device_rate),
     _limits("device-write-bps", "Limit write rate (bytes per second) to a device", values.parse_device_bytes_rate),
     _limits("device-write-iops", "Limit write rate (IO per second) to a device", values.parse_device_rate),
+    text_list("gpus", "GPU devices to add to the container ('all' to pass all GPUs)", "", _gpus, "gpu-request"),
     _limits("blkio-weight-device", "Block IO weight (relative device weight)", values.parse_device_weight),
 )
 
@@ -184,6 +192,7 @@ NETWORK = (
     switch("publish-all", "Publish all exposed ports to random ports", "P"),
 )
 
+RESTART_UNHEALTHY = switch("restart-unhealthy", "Restart the container when its health check finds it unhealthy")
 HEALTH = (
     Flag("health-cmd", "Command to run to check health"),
     _duration("health-interval", "Time between running the check"),
@@ -195,6 +204,7 @@ HEALTH = (
     ),
     _duration("health-timeout", "Maximum time to allow one check to run"),
     switch("no-healthcheck", "Disable any container-specified HEALTHCHECK"),
+    RESTART_UNHEALTHY,
 )
 
 _SHARED = GENERAL + SECURITY + DEVICES + RESOURCES + STORAGE + NETWORK + HEALTH

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from cais.cli import values
 from cais.cli.command import Command, CommandError, Invocation
-from cais.cli.container_config import PLAIN, restart_policy
+from cais.cli.container_config import PLAIN, restart_policy, restart_unhealthy
+from cais.cli.create import check_restarts_unhealthy
 from cais.cli.flags import Flag, number
-from cais.cli.options import RESOURCES
+from cais.cli.options import RESOURCES, RESTART_UNHEALTHY
 from cais.cli.output import err, out
 from cais.client import containers
 from cais.client.errors import EngineError
@@ -41,6 +42,9 @@ def _update(call: Invocation) -> int:
             changes["RestartPolicy"] = restart_policy(given.text("restart"))
         except ValueError as error:
             raise CommandError(str(error)) from None
+    check_restarts_unhealthy(call.engine, given)
+    if "restart-unhealthy" in given.given:
+        changes["Annotations"] = restart_unhealthy(given)
     failed, warnings = 0, []
     for container in call.arguments:
         try:
@@ -72,6 +76,7 @@ UPDATE = Command(
             0,
         ),
         Flag("restart", "Restart policy to apply when a container exits"),
+        RESTART_UNHEALTHY,
     ),
     _update,
     1,

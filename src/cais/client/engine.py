@@ -108,6 +108,12 @@ class Engine:
         major, _, minor = self.version.partition(".")
         return int(major), int(minor)
 
+    def is_cais(self) -> bool:
+        """Whether the engine is a Cais, and not another one with the same API; the engine is asked."""
+        answer = self.call("GET", "/_ping")
+        answer.read()
+        return answer.headers.get("server", "").startswith("Cais/")
+
     def call(
         self,
         method: str,

@@ -9,19 +9,21 @@ from cais.engine import limits, resources, restarts, spec
 from cais.engine.container import Container
 from cais.engine.containers import Containers
 from cais.engine.events import EventBus
+from cais.engine.health import RESTART_UNHEALTHY
 from cais.engine.host import Host
 from cais.engine.lifecycle import Watcher
 from cais.engine.limits import refuse
 from cais.engine.models import HostConfig, Status, UpdateRequest
 from cais.engine.settings import Settings
-from cais.errors import CaisError, Conflict, Internal, InvalidArgument, Unsupported
+from cais.engine.text import printable
+from cais.errors import CaisError, Conflict, Internal, InvalidArgument
 from cais.runtime.cgroups import CgroupError
 from cais.runtime.client import Monitor
 from cais.runtime.errors import StartFailed
 
 _LIMITS: Final = (
-    "BlkioWeight", "CpuShares", "CpuPeriod", "CpuQuota", "NanoCpus", "CpusetCpus", "CpusetMems", "Memory",
-    "MemoryReservation", "MemorySwap", "PidsLimit",
+    "BlkioWeight", "CpuShares", "CpuPeriod", "CpuQuota", "CpuRealtimePeriod", "CpuRealtimeRuntime", "NanoCpus",
+    "CpusetCpus", "CpusetMems", "Memory", "MemoryReservation", "MemorySwap", "PidsLimit",
 )  # fmt: skip
 
 
@@ -76,7 +78,7 @@ class Adjustments:
         self._events.emit("container", "resize", container.id, attributes)
 
     async def update(self, container: Container, request: UpdateRequest) -> list[str]:
-        """Changes the limits and the restart policy that the request names; returns warnings for the user.
+        """Changes the limits and the restart policies that the request names; returns warnings for the user.
 
         A container that runs has them at once, or not at all. Raises InvalidArgument, Unsupported, Conflict.
         """
@@ -126,8 +128,6 @@ def merged(before: HostConfig, request: UpdateRequest, host: Host) -> tuple[Host
     Raises InvalidArgument, Unsupported.
     """
     after = msgspec.structs.replace(before)
-    if request.CpuRealtimePeriod or request.CpuRealtimeRuntime:
-        raise Unsupported("real-time scheduling (CpuRealtimePeriod, CpuRealtimeRuntime) is not supported yet by Cais")
     _check_processors(before, request)
     refuse(
         request.Memory > 0 and request.MemorySwap == 0 and 0 < before.MemorySwap < request.Memory,
@@ -144,10 +144,16 @@ def merged(before: HostConfig, request: UpdateRequest, host: Host) -> tuple[Host
             "Restart policy cannot be updated because AutoRemove is enabled for the container",
         )
         after.restart_policy = policy
+    annotations = request.Annotations if isinstance(request.Annotations, dict) else {}
+    for name in annotations:
+        refuse(name != RESTART_UNHEALTHY, f"the annotation {printable(name)} cannot be updated")
+    if annotations:
+        given = before.Annotations if isinstance(before.Annotations, dict) else {}
+        after.Annotations = given | annotations
     warnings: list[str] = []
     limits.memory(after, host, warnings)
     limits.cpu(after, host)
-    limits.processes_and_io(after, host)
+    limits.processes_and_io(after, host, warnings)
     return after, warnings
 
 

@@ -25,13 +25,17 @@ _CONTROLS: Final = {"@": 0, "[": 27, "\\": 28, "]": 29, "^": 30, "_": 31}
 
 @dataclass(frozen=True, slots=True)
 class AttachOptions:
-    """What a client wants: its streams, what was written before (`logs`), what comes from now on (`stream`)."""
+    """What a client wants: its streams, what was written before (`logs`), what comes from now on (`stream`).
+
+    Without a terminal the output is framed as Docker's multiplexed stream, unless the client wants it `raw`.
+    """
 
     stdin: bool = False
     stdout: bool = False
     stderr: bool = False
     stream: bool = False
     logs: bool = False
+    raw: bool = False
     detach_keys: bytes = DETACH_KEYS
 
 
@@ -80,7 +84,7 @@ async def attach(
         stdin=options.stdin and config.OpenStdin,
         stdout=options.stdout,
         stderr=options.stderr,
-        framed=not config.Tty,
+        framed=not (config.Tty or options.raw),
         detach_keys=options.detach_keys if config.Tty else b"",
     )
     try:

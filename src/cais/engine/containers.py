@@ -18,6 +18,7 @@ import msgspec
 
 from cais.distribution.platforms import matches, parse_platform, platform_text
 from cais.engine import joining, names, validation
+from cais.engine.beginnings import Beginnings
 from cais.engine.container import Container
 from cais.engine.defaults import command, merge
 from cais.engine.events import EventBus
@@ -26,7 +27,7 @@ from cais.engine.images import Image, Images, ImageUser
 from cais.engine.models import ContainerConfig, CreateRequest, HostConfig, Record, decode_record, encode_record
 from cais.engine.mounts import parse_binds
 from cais.engine.settings import Settings
-from cais.engine.text import reason
+from cais.engine.text import printable, reason
 from cais.engine.trash import Trash
 from cais.errors import CaisError, Conflict, InvalidArgument, NotFound, Unavailable
 from cais.storage.database import Database
@@ -56,6 +57,7 @@ class Containers:
         self._events = events
         self._trash = trash
         self._by_id: dict[str, Container] = {}
+        self._ids = Beginnings()
         self._ids_by_name: dict[str, str] = {}
         self._dirty: set[Container] = set()
         self._deleted: set[str] = set()
@@ -81,7 +83,7 @@ class Containers:
                 _log.error("container %s: its record cannot be read: %s", container_id, error)
                 self._ids_by_name[name] = container_id
                 continue
-            self._by_id[record.id] = Container(record)
+            self._keep(Container(record))
             self._ids_by_name[record.name] = record.id
         self._writer = asyncio.get_running_loop().create_task(self._write_behind(), name="container records")
 
@@ -108,7 +110,7 @@ class Containers:
             container = self._by_id.get(self._ids_by_name.get(reference.removeprefix("/"), ""))
         if container is not None:
             return container
-        found = [known for known in self._by_id if known.startswith(reference)] if reference else []
+        found = self._ids.find(reference)
         if len(found) > 1:
             raise InvalidArgument(f"multiple IDs found with provided prefix: {reference}")
         if not found:
@@ -132,7 +134,7 @@ class Containers:
         try:
             with self._images.holding(image, ImageUser(record.id, name, running=False)):
                 await self._store(record)
-                self._by_id[record.id] = container
+                self._keep(container)
         except BaseException:
             del self._ids_by_name[name]
             self._trash.throw(self.folder(record.id))
@@ -175,14 +177,17 @@ class Containers:
         """Gives the container another name. Raises InvalidArgument, Conflict when the name is taken."""
         if not name:
             raise InvalidArgument("Neither old nor new names may be empty")
-        new = names.check_name(name)
+        new = _new_name(name)
         old = container.name
         if new == old:
             raise InvalidArgument("Renaming a container with the same name as its current name")
         async with container.lock:
             if container.removed or container.removing:
                 raise NotFound(f"No such container: {container.id}")
-            self._reserve(new, container.id)
+            try:
+                self._reserve(new, container.id)
+            except Conflict as error:
+                raise Conflict(f"Error when allocating new name: {error.message}") from error
             container.record.name = new
             row = (new, encode_record(container.record), container.id)
             try:
@@ -210,6 +215,7 @@ class Containers:
         self._trash.throw(self.folder(container.id))
         self._trash.delete_later(self._settings.bundles / container.id)
         self._by_id.pop(container.id, None)
+        self._ids.remove(container.id)
         self._ids_by_name.pop(container.name, None)
         container.drop_waiting_clients()
         self._events.emit("container", "destroy", container.id, container.event_attributes())
@@ -225,6 +231,10 @@ class Containers:
             pass
         except CaisError as error:
             _log.error("the image of container %s cannot be removed: %s", container.id, error)
+
+    def _keep(self, container: Container) -> None:
+        self._by_id[container.id] = container
+        self._ids.add(container.id)
 
     def _record(
         self, request: CreateRequest, config: ContainerConfig, image: Image, name: str, container_id: str
@@ -306,6 +316,18 @@ class Containers:
             _log.error("cannot store the state of %d containers: %s", len(rows) + len(deleted), error)
             return False
         return True
+
+
+def _new_name(name: str) -> str:
+    """A name that a container may be given instead of its own. Raises InvalidArgument, as Docker words it."""
+    try:
+        return names.check_name(name)
+    except InvalidArgument:
+        text = f"({printable('/' + name.removeprefix('/'))})"
+        allowed = names.ALLOWED
+        raise InvalidArgument(
+            f"Error when allocating new name: Invalid container name {text}, only {allowed} are allowed"
+        ) from None
 
 
 def make_folders(folder: Path) -> None:

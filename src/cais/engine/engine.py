@@ -99,7 +99,8 @@ class Engine:
         earlier = None
         if options.logs:
             wanted = logs.LogOptions(stdout=options.stdout, stderr=options.stderr)
-            earlier = logs.read(self._log_path(container), wanted, framed=not container.record.config.Tty)
+            framed = not (container.record.config.Tty or options.raw)
+            earlier = logs.read(self._log_path(container), wanted, framed)
         await attach.attach(container, connection, options, self.events, earlier)
 
     def logs(self, container: Container, options: logs.LogOptions) -> AsyncGenerator[bytes, None]:

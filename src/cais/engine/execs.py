@@ -113,7 +113,7 @@ class Execs:
         container.execs[made.id] = made
         self._by_id[made.id] = made
         self._get_ready(made)
-        self._emit(made, f"exec_create: {' '.join(strings(config.Cmd))}")
+        self._emit(made, "exec_create")
         return made
 
     def find(self, exec_id: str) -> Exec:
@@ -215,6 +215,7 @@ class Execs:
         if monitor is None:
             raise Conflict(f"container {container.id} is not running")
         item.started = True
+        self._emit(item, "exec_start")
         try:
             request = self._request(item, size)
             self._write_note(item)
@@ -225,7 +226,6 @@ class Execs:
         except CaisError:
             item.end(_OTHER_EXIT_CODE)
             raise
-        self._emit(item, f"exec_start: {' '.join(strings(item.config.Cmd))}")
 
     def _get_ready(self, item: Exec) -> None:
         """Have the monitor begin with what the start will need; most clients ask for it at once."""
@@ -267,8 +267,11 @@ class Execs:
             self.forget(item)
 
     def _emit(self, item: Exec, action: str) -> None:
+        """The event of a step, worded as Docker does: a space follows the command, whether an argument does or not."""
+        command, *arguments = strings(item.config.Cmd)
         attributes = item.container.event_attributes(execID=item.id)
-        self._events.emit("container", action, item.container.id, attributes)
+        text = f"{action}: {command} {' '.join(arguments)}"
+        self._events.emit("container", text, item.container.id, attributes)
 
 
 def _stand_down(item: Exec, monitor: Monitor) -> None:

@@ -8,10 +8,12 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from cais.engine.text import printable
 from cais.errors import InvalidArgument
 
 _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 class Filters:
@@ -79,10 +81,11 @@ class Filters:
 
     def integers(self, key: str) -> tuple[int, ...]:
         """The wanted values as integers; InvalidArgument when one is none."""
-        try:
-            return tuple(int(value) for value in self._values.get(key, ()))
-        except ValueError:
-            raise InvalidArgument(f"invalid filter '{key}=[{' '.join(self._values[key])}]'") from None
+        values = self._values.get(key, ())
+        for value in values:
+            if not _INTEGER.fullmatch(value):
+                raise InvalidArgument(f'strconv.Atoi: parsing "{printable(value)}": invalid syntax')
+        return tuple(map(int, values))
 
 
 def _search(pattern: str, text: str) -> bool:

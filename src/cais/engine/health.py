@@ -195,15 +195,20 @@ class HealthChecks:
                     frames += data
                     _take_frames(frames, output)
             except BaseException:
-                await self._kill(item)
+                await self._kill(item, mine)
                 raise
 
-    async def _kill(self, item: Exec) -> None:
+    async def _kill(self, item: Exec, stream: socket.socket) -> None:
+        """Kills the command, and waits until its end has been told: it is told of no exec that is forgotten."""
         monitor = item.container.monitor
-        if monitor is not None and item.running:
-            with contextlib.suppress(StartFailed, TimeoutError):
-                async with asyncio.timeout(_KILL_SECONDS):
-                    await monitor.signal_exec(item.id, _SIGKILL)
+        if monitor is None or not item.running:
+            return
+        with contextlib.suppress(StartFailed, TimeoutError, OSError):
+            async with asyncio.timeout(_KILL_SECONDS):
+                await monitor.signal_exec(item.id, _SIGKILL)
+                while await asyncio.get_running_loop().sock_recv(stream, 65536):
+                    pass
+        monitor.poll()
 
 
 def _take_frames(frames: bytearray, output: bytearray) -> None:

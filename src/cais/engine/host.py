@@ -19,6 +19,7 @@ class Host:
 
     capabilities: those that this process may give away; thermal_paths: files of the processors to be masked.
     inherited_oom_score: this process's own oom_score_adj, which containers would inherit.
+    apparmor, selinux: whether the kernel confines with these.
     """
 
     cpus: int
@@ -28,6 +29,8 @@ class Host:
     hostname: str
     thermal_paths: tuple[str, ...] = ()
     inherited_oom_score: int = 0
+    apparmor: bool = False
+    selinux: bool = False
 
     @property
     def unified_cgroups(self) -> bool:
@@ -51,6 +54,8 @@ def read_host() -> Host:
         hostname=os.uname().nodename,
         thermal_paths=tuple(sorted(glob.glob("/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle"))),
         inherited_oom_score=int(_text("/proc/self/oom_score_adj").strip() or "0"),
+        apparmor=_text("/sys/module/apparmor/parameters/enabled").startswith("Y"),
+        selinux=os.path.exists("/sys/fs/selinux/enforce"),
     )
 
 

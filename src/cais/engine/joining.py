@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from cais.engine.container import Container
 from cais.engine.models import HostConfig, Status
 from cais.engine.spec import Joined
-from cais.errors import Conflict
+from cais.errors import Conflict, InvalidArgument, NotFound
 
 CONTAINER: Final = "container:"
 
@@ -38,11 +38,17 @@ def partner(mode: str) -> str:
 
 
 def resolve(hc: HostConfig, containers: Known) -> None:
-    """Replaces the names of other containers by their ids. Raises NotFound."""
+    """Replaces the names of other containers by their ids.
+
+    Raises InvalidArgument where there is none: what is not found when a container is made is its image.
+    """
     for option, *_ in _MODES:
         name = partner(getattr(hc, option))
         if name:
-            setattr(hc, option, CONTAINER + containers.find(name).id)
+            try:
+                setattr(hc, option, CONTAINER + containers.find(name).id)
+            except NotFound as error:
+                raise InvalidArgument(error.message) from error
 
 
 def join(container: Container, containers: Known) -> Joined:

@@ -76,6 +76,11 @@ def _when_memory_is_short(hc: HostConfig, host: Host, warnings: list[str]) -> No
                 "Memory swappiness discarded."
             )
             hc.MemorySwappiness = None
+    if hc.OomKillDisable and hc.Memory == 0:
+        warnings.append(
+            "OOM killer is disabled for the container, but no memory limit is set, "
+            "this can result in the system running out of resources."
+        )
     if hc.OomKillDisable and not host.features.oom_kill_disable:
         warnings.append("Your kernel does not support OomKillDisable. OomKillDisable discarded.")
         hc.OomKillDisable = False
@@ -102,6 +107,12 @@ def cpu(hc: HostConfig, host: Host) -> None:
     quota = hc.NanoCpus or hc.CpuPeriod or hc.CpuQuota
     require(host.features.cpu_quota or not quota, "CPU limits are", "its kernel has no CPU CFS scheduler quota")
     require(host.features.cpu_shares or not hc.CpuShares, "CPU shares are", "it has no cpu cgroup")
+    realtime = hc.CpuRealtimePeriod or hc.CpuRealtimeRuntime
+    require(host.features.cpu_realtime or not realtime, "real-time scheduling is", "its kernel has no such limit")
+    refuse(
+        0 < hc.CpuRealtimePeriod < hc.CpuRealtimeRuntime,
+        "cpu real-time runtime cannot be higher than cpu real-time period",
+    )
     _cpuset(hc, host)
 
 
@@ -117,23 +128,32 @@ def _cpuset(hc: HostConfig, host: Host) -> None:
     )
 
 
-def processes_and_io(hc: HostConfig, host: Host) -> None:
+def processes_and_io(hc: HostConfig, host: Host, warnings: list[str]) -> None:
     """The number of processes, and the weight of block IO."""
     if hc.PidsLimit is not None and hc.PidsLimit <= 0:
         hc.PidsLimit = None
     require(host.features.pids or not hc.PidsLimit, "a limit of processes is", "it has no pids cgroup")
+    if hc.BlkioWeight and not host.features.io_weight:
+        warnings.append(
+            "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded."
+        )  # fmt: skip
+        hc.BlkioWeight = 0
     refuse(
         hc.BlkioWeight != 0 and not 10 <= hc.BlkioWeight <= 1000, "Range of blkio weight is from 10 to 1000"
     )  # fmt: skip
-    require(host.features.io_weight or not hc.BlkioWeight, "block IO weight is", "its kernel has no such control")
 
 
-def block_devices(hc: HostConfig, host: Host) -> None:
+def block_devices(hc: HostConfig, host: Host, warnings: list[str]) -> None:
     """Weights and rates of single block devices."""
     features = host.features
     for entry in hc.BlkioWeightDevice or ():
         refuse(not 10 <= entry.Weight <= 1000, f"invalid weight for device: {entry.Path}:{entry.Weight}")
-        require(features.io_weight, "block IO weights of devices are", "its kernel has no such control")
+    if hc.BlkioWeightDevice and not features.io_weight:
+        warnings.append(
+            "Your kernel does not support Block I/O weight_device or the cgroup is not mounted. "
+            "Weight-device discarded."
+        )
+        hc.BlkioWeightDevice = []
     for entries in (hc.BlkioDeviceReadBps, hc.BlkioDeviceWriteBps, hc.BlkioDeviceReadIOps, hc.BlkioDeviceWriteIOps):
         for item in entries or ():
             refuse(item.Rate < 0, f"invalid rate for device: {item.Path}:{item.Rate}")

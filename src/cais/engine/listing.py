@@ -9,8 +9,10 @@ from cais.engine.container import Container
 from cais.engine.containers import Containers
 from cais.engine.filters import Filters
 from cais.engine.images import Images
+from cais.engine.limits import refuse
 from cais.engine.models import HealthStatus, MountPoint, Status
-from cais.errors import CaisError, InvalidArgument
+from cais.engine.text import printable
+from cais.errors import CaisError, InvalidArgument, NotFound
 
 FILTERS: Final = frozenset(
     {
@@ -42,8 +44,7 @@ def choose(
     """
     filters.validate(FILTERS)
     tests = _tests(containers, images, filters)
-    wants_others = show_all or limit > 0 or bool(filters.get("status") or filters.get("exited"))
-    wants_others = wants_others or bool(filters.get("since") or filters.get("before"))
+    wants_others = show_all or limit > 0 or bool(filters.get("status"))
     chosen = [
         container
         for container in containers
@@ -58,10 +59,10 @@ def _tests(containers: Containers, images: Images, filters: Filters) -> list[Cal
     _check_values(filters)
     exited = filters.integers("exited")
     tasks_only = filters.boolean("is-task", False)
-    before = [containers.find(value).record.created_ns for value in filters.get("before")]
-    since = [containers.find(value).record.created_ns for value in filters.get("since")]
+    before = [_created_ns(containers, value) for value in filters.get("before")]
+    since = [_created_ns(containers, value) for value in filters.get("since")]
     ancestors = {image_id for value in filters.get("ancestor") for image_id in _image_ids(images, value)}
-    exposed = [_ports(value) for value in filters.get("expose")]
+    exposed = [_ports("expose", value) for value in filters.get("expose")]
     tests: dict[str, Callable[[Container], bool]] = {
         "id": lambda item: filters.prefix("id", item.id) or filters.matches("id", item.id),
         "name": lambda item: filters.matches("name", item.name, f"/{item.name}"),
@@ -85,12 +86,19 @@ def _tests(containers: Containers, images: Images, filters: Filters) -> list[Cal
 
 
 def _check_values(filters: Filters) -> None:
-    for key, known in (("status", _STATUSES), ("health", _HEALTHS)):
-        for value in filters.get(key):
-            if value not in known:
-                raise InvalidArgument(f"invalid filter '{key}={value}'")
+    for value in filters.get("status"):
+        refuse(value not in _STATUSES, f"invalid filter 'status={printable(value)}'")
+    for value in filters.get("health"):
+        refuse(value not in _HEALTHS, f"Unrecognised filter value for health: {printable(value)}")
     for value in filters.get("publish"):
-        _ports(value)
+        _ports("publish", value)
+
+
+def _created_ns(containers: Containers, reference: str) -> int:
+    try:
+        return containers.find(reference).record.created_ns
+    except NotFound:
+        raise NotFound(f"no such container {printable(reference)}") from None
 
 
 def _image_ids(images: Images, reference: str) -> list[str]:
@@ -110,11 +118,13 @@ def _uses_volume(mounts: Iterable[MountPoint], filters: Filters) -> bool:
     return any(filters.exact("volume", mount.Destination, mount.Source) for mount in mounts)
 
 
-def _ports(text: str) -> set[str]:
+def _ports(key: str, text: str) -> set[str]:
     """`80`, `80/udp` or `80-90/tcp` as the set of ports that are meant."""
     match = _PORT.fullmatch(text)
     if match is None or int(match[1]) > int(match[2] or match[1]) or int(match[2] or match[1]) > 65535:
-        raise InvalidArgument(f"invalid filter 'expose={text}'")
+        number = printable(text.partition("/")[0])
+        problem = f'strconv.ParseUint: parsing "{number}": invalid syntax' if match is None else "invalid range"
+        raise InvalidArgument(f"error while looking up for {key} {printable(text)}: {problem}")
     return {f"{port}/{match[3] or 'tcp'}" for port in range(int(match[1]), int(match[2] or match[1]) + 1)}
 
 

@@ -16,6 +16,15 @@ _PROPAGATIONS: Final = frozenset({"private", "rprivate", "slave", "rslave", "sha
 _CONSISTENCIES: Final = frozenset({"consistent", "cached", "delegated", "default"})
 _GROUPS: Final = (_ACCESS, _LABELS, _PROPAGATIONS, _CONSISTENCIES, frozenset({"nocopy"}))
 
+_TMPFS_VALUES: Final = frozenset({"gid", "mode", "mpol", "nr_blocks", "nr_inodes", "size", "uid"})
+_TMPFS_FLAGS: Final = _PROPAGATIONS | frozenset(
+    {
+        "async", "atime", "defaults", "dev", "diratime", "dirsync", "exec", "mand", "noatime", "nodev", "nodiratime",
+        "noexec", "nomand", "norelatime", "nostrictatime", "nosuid", "relatime", "ro", "rw", "strictatime", "suid",
+        "sync", "unbindable", "runbindable",
+    }
+)  # fmt: skip
+
 DEFAULT_PROPAGATION: Final = "rprivate"
 
 
@@ -85,12 +94,17 @@ def _check_destination(bind: str, kind: str, destination: str) -> None:
 
 
 def check_tmpfs(tmpfs: dict[str, str]) -> None:
-    """Raises InvalidArgument for a target that is no path, or the root itself."""
-    for destination in tmpfs:
+    """Raises InvalidArgument for a target that is no path, or the root itself, and for an unknown option."""
+    for destination, options in tmpfs.items():
         if not destination.startswith("/") or "\0" in destination:
             raise InvalidArgument(f"invalid mount path: '{printable(destination)}' mount path must be absolute")
         if clean(destination) == "/":
             raise InvalidArgument("invalid mount: destination can't be '/'")
+        for option in filter(None, options.split(",")):
+            name = option.partition("=")[0]
+            if name not in (_TMPFS_VALUES if "=" in option else _TMPFS_FLAGS):
+                words = '" "'.join(printable(option).split("=", 1))
+                raise InvalidArgument(f'invalid tmpfs option ["{words}"]')
 
 
 def clean(path: str) -> str:

@@ -34,8 +34,8 @@ SURNAMES: Final = (
     "zacuto",
 )  # fmt: skip
 
-_ALLOWED: Final = "[a-zA-Z0-9][a-zA-Z0-9_.-]"
-_NAME: Final = re.compile(f"{_ALLOWED}+")
+ALLOWED: Final = "[a-zA-Z0-9][a-zA-Z0-9_.-]"
+_NAME: Final = re.compile(f"{ALLOWED}+")
 
 
 def new_id() -> str:
@@ -60,5 +60,5 @@ def check_name(name: str) -> str:
     """The name without the leading slash that old clients send. Raises InvalidArgument."""
     bare = name.removeprefix("/")
     if not _NAME.fullmatch(bare):
-        raise InvalidArgument(f"Invalid container name ({printable(name)}), only {_ALLOWED} are allowed")
+        raise InvalidArgument(f"Invalid container name ({printable(name)}), only {ALLOWED} are allowed")
     return bare

@@ -290,6 +290,8 @@ def limits_of(hc: HostConfig) -> Json:
             "shares": hc.CpuShares,
             "quota": hc.CpuQuota,
             "period": hc.CpuPeriod,
+            "realtimePeriod": hc.CpuRealtimePeriod,
+            "realtimeRuntime": hc.CpuRealtimeRuntime,
             "cpus": hc.CpusetCpus,
             "mems": hc.CpusetMems,
         },

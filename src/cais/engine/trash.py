@@ -28,7 +28,6 @@ class Trash:
         self._waiting: deque[Path] = deque()
         self._failures: dict[Path, int] = {}
         self._wake = asyncio.Event()
-        self._empty = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -68,12 +67,6 @@ class Trash:
         self._waiting.append(path)
         self._wake.set()
 
-    async def emptied(self) -> None:
-        """Returns when everything thrown away so far is gone."""
-        if self._waiting:
-            self._empty.clear()
-            await self._empty.wait()
-
     async def _work(self) -> None:
         while True:
             await self._wake.wait()
@@ -85,7 +78,6 @@ class Trash:
                 if error is not None:
                     await self._again(path, error)
             self._failures.clear()
-            self._empty.set()
 
     async def _again(self, path: Path, error: OSError) -> None:
         """Somebody may just be writing there: it is tried a few times more, after the others."""

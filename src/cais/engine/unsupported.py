@@ -9,9 +9,9 @@ from typing import Final
 
 import msgspec
 
-from cais.engine.models import CreateRequest, EndpointSettings, HostConfig
+from cais.engine.models import CreateRequest, Empty, EndpointSettings, HostConfig
 from cais.engine.text import printable
-from cais.errors import InvalidArgument, NotFound, Unsupported
+from cais.errors import InvalidArgument, Unsupported
 
 NETWORK_MODES: Final = frozenset({"default", "bridge", "none", "host"})
 RUNTIME: Final = "cais"
@@ -26,16 +26,10 @@ _LISTS: Final = (
     ("PortBindings", "publishing ports"),
     ("VolumesFrom", "volumes from another container"),
     ("Links", "links"),
-    ("DeviceRequests", "device requests"),
     ("Mounts", "mounts (--mount)"),
 )
-_TEXTS: Final = (
-    ("VolumeDriver", "volume drivers"),
-    ("Cgroup", "the cgroup of another container"),
-)
+_TEXTS: Final = (("Cgroup", "the cgroup of another container"),)
 _NUMBERS: Final = (
-    ("CpuRealtimePeriod", "real-time scheduling"),
-    ("CpuRealtimeRuntime", "real-time scheduling"),
     ("KernelMemory", "kernel memory limits"),
     ("KernelMemoryTCP", "kernel memory limits"),
     ("PublishAllPorts", "publishing ports"),
@@ -45,14 +39,16 @@ _NUMBERS: Final = (
 def check(request: CreateRequest) -> None:
     """Raises Unsupported for the first option that asks for something not carried out yet.
 
-    InvalidArgument or NotFound for one that no version of the API ever had.
+    InvalidArgument for one that no version of the API ever had.
     """
     for what in _found(request):
         raise Unsupported(f"{printable(what)} is not supported yet by Cais")
     host = request.host_config
     _check_names(host)
     if host.Isolation not in {"", "default"}:
-        raise InvalidArgument(f"invalid isolation \"{host.Isolation}\": linux only supports 'default'")
+        raise InvalidArgument(f"invalid isolation \"{printable(host.Isolation)}\": linux only supports 'default'")
+    for wanted in host.DeviceRequests or ():
+        raise Unsupported(_device_request(wanted))
 
 
 def _found(request: CreateRequest) -> Iterator[str]:
@@ -88,12 +84,29 @@ def _is_zero(endpoint: EndpointSettings) -> bool:
     return not any(getattr(endpoint, name) for name in endpoint.__struct_fields__)
 
 
+def _device_request(wanted: Empty) -> str:
+    """What is said of devices by vendor, as `--gpus` and CDI names ask for them: there is no driver for any."""
+    driver, groups = str(wanted.get("Driver") or ""), wanted.get("Capabilities")
+    if driver == "cdi":
+        return (
+            f"CDI device injection failed: unresolvable CDI devices {printable(_words(wanted.get('DeviceIDs'), ', '))}"
+        )
+    capabilities = " ".join(f"[{_words(group, ' ')}]" for group in groups) if isinstance(groups, list) else ""
+    return f'could not select device driver "{printable(driver)}" with capabilities: [{printable(capabilities)}]'
+
+
+def _words(values: object, separator: str) -> str:
+    return separator.join(map(str, values)) if isinstance(values, list) else ""
+
+
 def _check_names(host: HostConfig) -> None:
     """Options that are names from a list: those that Docker knows are not supported yet, others do not exist."""
     driver = host.log_config.Type
     if driver in _LOG_DRIVERS:
         raise Unsupported(f'the logging driver "{driver}" is not supported yet by Cais: use json-file, local or none')
     if driver not in {"", "json-file", "local", "none"}:
-        raise NotFound(f'error looking up logging plugin {printable(driver)}: plugin "{printable(driver)}" not found')
+        raise InvalidArgument(
+            f'error looking up logging plugin {printable(driver)}: plugin "{printable(driver)}" not found'
+        )
     if host.Runtime not in _RUNTIMES:
         raise InvalidArgument(f"unknown or invalid runtime name: {printable(host.Runtime)}")

@@ -12,7 +12,7 @@ from cais.engine import capabilities, limits, logoptions, modes, mounts, restart
 from cais.engine.host import Host
 from cais.engine.limits import refuse
 from cais.engine.models import CreateRequest, HealthConfig, HostConfig, strings
-from cais.engine.security import parse_security_options
+from cais.engine.security import UNCONFINED, parse_security_options
 from cais.engine.signals import parse_signal
 from cais.engine.text import printable
 from cais.errors import InvalidArgument, Unsupported
@@ -34,7 +34,7 @@ _DNS: Final = re.compile(r"[A-Za-z0-9._:%-]+")
 def normalise(request: CreateRequest, host: Host) -> list[str]:
     """Checks a request and completes it in place; returns warnings for the user.
 
-    Raises InvalidArgument, Unsupported or NotFound.
+    Raises InvalidArgument, Unsupported.
     """
     unsupported.check(request)
     _config(request)
@@ -43,16 +43,15 @@ def normalise(request: CreateRequest, host: Host) -> list[str]:
     _names(hc, host, request)
     limits.memory(hc, host, warnings)
     limits.cpu(hc, host)
-    limits.processes_and_io(hc, host)
-    limits.block_devices(hc, host)
+    limits.processes_and_io(hc, host, warnings)
+    limits.block_devices(hc, host, warnings)
     limits.ulimits(hc)
     _devices(hc)
     _network(hc)
-    refuse(
-        isinstance(hc.StorageOpt, dict) and bool(hc.StorageOpt),
-        "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
-    )
-    parse_security_options(hc.SecurityOpt or [])
+    for name in hc.StorageOpt if isinstance(hc.StorageOpt, dict) else ():
+        refuse(name.lower() != "size", f"Unknown option {printable(name)}")
+        refuse(True, "--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
+    _confinement(hc, host)
     mounts.check_tmpfs(hc.Tmpfs if isinstance(hc.Tmpfs, dict) else {})
     hc.MaskedPaths, hc.ReadonlyPaths = _hidden_paths(hc)
     return warnings
@@ -115,6 +114,15 @@ def _names(hc: HostConfig, host: Host, request: CreateRequest) -> None:
     hc.log_config.Type = hc.log_config.Type or "json-file"
     logoptions.check(hc.log_config.Type, hc.log_config.Config)
     modes.check(hc, request)
+
+
+def _confinement(hc: HostConfig, host: Host) -> None:
+    """The security options. Without AppArmor and SELinux in the kernel, theirs say nothing, as in Docker."""
+    options = parse_security_options(hc.SecurityOpt or [])
+    if options.apparmor not in {"", UNCONFINED} and host.apparmor:
+        raise Unsupported(f'the AppArmor profile "{printable(options.apparmor)}" is not supported yet by Cais')
+    if options.labels and host.selinux:
+        raise Unsupported(f'the SELinux label "{printable(options.labels[0])}" is not supported yet by Cais')
 
 
 def _devices(hc: HostConfig) -> None:

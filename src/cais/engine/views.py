@@ -9,6 +9,7 @@ from cais.engine.execs import Exec
 from cais.engine.images import Images
 from cais.engine.listing import mount_points, network_name, status_text
 from cais.engine.models import EndpointSettings, Health, Status, strings, timestamp
+from cais.engine.security import parse_security_options
 from cais.engine.settings import Settings
 from cais.engine.usage import Sizes
 from cais.errors import CaisError
@@ -44,7 +45,7 @@ def inspect(
         "Platform": "linux",
         "MountLabel": "",
         "ProcessLabel": "",
-        "AppArmorProfile": "",
+        "AppArmorProfile": parse_security_options(record.host_config.SecurityOpt or ()).apparmor,
         "ExecIDs": [item.id for item in container.execs.values() if item.running] or None,
         "HostConfig": record.host_config,
         "GraphDriver": _graph_driver(container, containers, images, settings),

@@ -43,7 +43,6 @@ class JsonFileLog:
         self._clock_second = 0
         self._clock_text = ""
         self._compressing = 0
-        self.lost_bytes = 0
         self._fd = -1
         self._size = 0
         self._open()
@@ -136,7 +135,6 @@ class JsonFileLog:
                 self._size += written
                 view = view[written:]
         except OSError:
-            self.lost_bytes += len(records)
             self._cut(before)
 
     def _cut(self, size: int) -> None:

@@ -16,13 +16,13 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from cais.errors import CaisError
-from cais.linux import credentials, namespaces
+from cais.linux import credentials
 from cais.linux.fs import close_from
-from cais.runtime import init
 from cais.runtime.cgroups.interface import Cgroup, Hierarchy
-from cais.runtime.channel import Channel, ChannelClosed, Message, pair
+from cais.runtime.channel import Channel, ChannelClosed, Message
 from cais.runtime.errors import Reason, StartFailed
 from cais.runtime.execs import Execs, Task, close_all, make_pipes
+from cais.runtime.first import FirstProcess
 from cais.runtime.log import JsonFileLog
 from cais.runtime.messages import (
     Detached,
@@ -57,7 +57,7 @@ class Monitor:
     def __init__(
         self,
         hierarchy: Hierarchy,
-        first: "FirstProcess",
+        first: FirstProcess,
         outline: Outline,
         request: str,
         *,
@@ -161,7 +161,7 @@ class Monitor:
             streams.use_pipes(*ours)
         return task
 
-    def _launch(self, stdio: tuple[int, ...]) -> "FirstProcess":
+    def _launch(self, stdio: tuple[int, ...]) -> FirstProcess:
         """Tell the first process, which waits, what it becomes; another one if this one does not fit or is gone."""
         message = {"type": "launch", "request": self._request}
         if self._outline.pid_namespace == self._first.pid_namespace:
@@ -451,44 +451,6 @@ class Monitor:
 
     def _complain(self, operation: str, problem: str) -> None:
         _write_to_log(f"monitor of {self._outline.id}: {operation}: {problem}\n")
-
-
-class FirstProcess:
-    """A process, just forked, that will be the first one of a container. pid_namespace: as in `Outline`."""
-
-    def __init__(self, hierarchy: Hierarchy, pid_namespace: str | None) -> None:
-        """Raises: OSError."""
-        self.pid_namespace = pid_namespace
-        mine, theirs = pair()
-        with theirs:
-            self.pid = _fork_into(pid_namespace)
-            if self.pid == 0:
-                mine.close()
-                init.run(hierarchy, theirs)
-        self.channel = Channel(mine)
-
-    def end(self) -> None:
-        """Kill it."""
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-
-
-def _fork_into(pid_namespace: str | None) -> int:
-    """Fork a child in that PID namespace; later forks stay in this process's own."""
-    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if pid_namespace:
-            fd = os.open(pid_namespace, os.O_RDONLY | os.O_CLOEXEC)
-            namespaces.setns(fd, namespaces.CLONE_NEWPID)
-            os.close(fd)
-        elif pid_namespace is not None:
-            namespaces.unshare(namespaces.CLONE_NEWPID)
-        pid = os.fork()
-        if pid and pid_namespace is not None:
-            namespaces.setns(own, namespaces.CLONE_NEWPID)
-        return pid
-    finally:
-        os.close(own)
 
 
 def main(hierarchy: Hierarchy, connection: socket.socket) -> NoReturn:

@@ -28,7 +28,9 @@ busybox echo "two words"
 --stop-signal SIGINT --stop-timeout 3 busybox
 --stop-timeout 0 busybox
 --stop-timeout -1 busybox
---runtime runc busybox
+--runtime runc --isolation default busybox
+--gpus all busybox
+--gpus "device=GPU-1,driver=nvidia" busybox
 --annotation a=b --annotation c=d busybox
 --platform linux/amd64 busybox
 --cap-add NET_ADMIN --cap-add sys_time --cap-drop MKNOD --cap-drop chown busybox
