@@ -15,6 +15,7 @@ from cais.api.connection import Connection
 from cais.api.container_data import DataHandlers
 from cais.api.containers import ContainerHandlers
 from cais.api.exec import ExecHandlers
+from cais.api.extensions import ExtensionHandlers
 from cais.api.http import MAX_VERSION, error_answer, remember_version, status_of, version_text
 from cais.api.system import SystemHandlers
 from cais.engine.engine import Engine
@@ -87,6 +88,7 @@ class ApiServer:
             *ExecHandlers(self._engine, self._tasks).routes(),
             *SystemHandlers(self._engine).routes(),
             *images.routes(self._engine.images),
+            *ExtensionHandlers(self._engine.images).routes(),
             *notyet.routes(),
         ]
         for prefix in (VERSION_PREFIX, ""):

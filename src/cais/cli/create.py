@@ -14,6 +14,7 @@ from cais.client.errors import EngineError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cais.cli.flags import Parsed
+    from cais.cli.settings import Settings
     from cais.client.engine import Engine
     from cais.client.model import ContainerConfig, Created
 
@@ -58,7 +59,7 @@ class _IdFile:
             os.unlink(self._path)
 
 
-def create_container(engine: Engine, given: Parsed, config: ContainerConfig) -> str:
+def create_container(engine: Engine, settings: Settings, given: Parsed, config: ContainerConfig) -> str:
     """Create a container as `given` says; its id. Raises CaisError and CommandError."""
     host = config["HostConfig"]
     if host.get("OomKillDisable") and not host.get("Memory"):
@@ -71,7 +72,7 @@ def create_container(engine: Engine, given: Parsed, config: ContainerConfig) -> 
         config["MacAddress"] = given.text("mac-address")
     id_file = _IdFile(given.text("cidfile"))
     try:
-        created = _create_or_pull(engine, given, config)
+        created = _create_or_pull(engine, settings, given, config)
         id_file.write(created["Id"])
     finally:
         id_file.discard()
@@ -80,7 +81,7 @@ def create_container(engine: Engine, given: Parsed, config: ContainerConfig) -> 
     return created["Id"]
 
 
-def _create_or_pull(engine: Engine, given: Parsed, config: ContainerConfig) -> Created:
+def _create_or_pull(engine: Engine, settings: Settings, given: Parsed, config: ContainerConfig) -> Created:
     reference = None
     if not is_image_id(config["Image"]):
         try:
@@ -89,7 +90,7 @@ def _create_or_pull(engine: Engine, given: Parsed, config: ContainerConfig) -> C
             raise CommandError(str(error)) from None
     name, platform, choice = given.text("name"), _platform(given), given.text("pull")
     if choice == "always" and reference is not None:
-        _pull(engine, given, reference)
+        _pull(engine, settings, given, reference)
     try:
         return containers.create(engine, config, name, platform)
     except EngineError as error:
@@ -97,14 +98,14 @@ def _create_or_pull(engine: Engine, given: Parsed, config: ContainerConfig) -> C
             raise
     if not given.on("quiet"):
         err(f"Unable to find image '{reference.familiar}' locally")
-    _pull(engine, given, reference)
+    _pull(engine, settings, given, reference)
     return containers.create(engine, config, name, platform)
 
 
-def _pull(engine: Engine, given: Parsed, reference: Reference) -> None:
+def _pull(engine: Engine, settings: Settings, given: Parsed, reference: Reference) -> None:
     from cais.cli.pull import pull  # noqa: PLC0415 -- once an image
 
-    pull(engine, reference, _platform(given), None if given.on("quiet") else STDERR)
+    pull(engine, settings, reference, _platform(given), None if given.on("quiet") else STDERR)
 
 
 def _platform(given: Parsed) -> str:

@@ -39,7 +39,7 @@ def _config(call: Invocation) -> ContainerConfig:
 
 def _create(call: Invocation) -> int:
     config = _config(call)
-    out(create_container(call.engine, call.flags, config))
+    out(create_container(call.engine, call.settings, call.flags, config))
     return 0
 
 
@@ -53,7 +53,7 @@ def _run(call: Invocation) -> int:
     else:
         check_terminal(stdin=config["AttachStdin"], tty=config["Tty"])
     try:
-        container = create_container(call.engine, given, config)
+        container = create_container(call.engine, call.settings, given, config)
         if given.on("detach"):
             containers.start(call.engine, container)
             out(container)

@@ -19,6 +19,7 @@ from cais.engine.image import Image, ImageUser
 from cais.engine.image_archives import ImportRequest, import_root, load_archive
 from cais.engine.image_changes import apply_changes
 from cais.engine.image_filters import HistoryItem
+from cais.engine.image_layers import LayerReports
 from cais.engine.image_pull import Puller
 from cais.engine.image_removal import Planner
 from cais.engine.image_store import Events, ImageStore, Removal
@@ -48,6 +49,7 @@ class Images:
         self._store = ImageStore(database, data_root)
         self._events = events
         self._puller = Puller(self._store, events)
+        self.layer_reports = LayerReports(self._store)
         self._held: list[tuple[str, ImageUser]] = []
 
     async def open(self) -> None:

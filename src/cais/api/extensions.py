@@ -1,0 +1,57 @@
+"""/cais/…: what Docker's API has no words for. Nothing of Docker's is below this path, nothing of ours beside it."""
+
+from typing import Any
+
+from aiohttp import web
+
+from cais.api.http import json_answer
+from cais.engine.image_layers import LayerContent, LayerStep
+from cais.engine.images import Images
+
+Json = dict[str, Any]
+
+
+class ExtensionHandlers:
+    """The handlers of /cais."""
+
+    def __init__(self, images: Images) -> None:
+        self._images = images
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes, without a version prefix."""
+        return [web.get("/cais/images/{name:.+}/layers", self.layers, allow_head=False)]
+
+    async def layers(self, request: web.Request) -> web.StreamResponse:
+        """GET /cais/images/{name}/layers"""
+        image = self._images.resolve(request.match_info["name"])
+        steps = await self._images.layer_reports.steps(image)
+        return json_answer(
+            {
+                "Id": image.id,
+                "RepoTags": list(image.references),
+                "Size": image.size_bytes,
+                "Steps": [_step(step) for step in steps],
+            }
+        )
+
+
+def _step(step: LayerStep) -> Json:
+    said: Json = {"Created": step.created, "CreatedBy": step.created_by, "Comment": step.comment}
+    if step.layer is None or step.content is None:
+        return said
+    layer = {"ChainId": step.layer.chain_id, "DiffId": step.layer.diff_id, "Size": step.layer.size_bytes}
+    return said | layer | _content(step.content) | {"SharedWith": list(step.shared_with)}
+
+
+def _content(content: LayerContent) -> Json:
+    return {
+        "Added": content.added,
+        "Changed": content.changed,
+        "Removed": content.removed,
+        "Largest": [
+            {"Path": big.path, "Kind": "added" if big.is_new else "changed", "Size": big.size_bytes}
+            for big in content.largest
+        ],
+        "Gone": list(content.gone),
+        "Complete": content.complete,
+    }
