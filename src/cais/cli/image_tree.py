@@ -50,7 +50,8 @@ def show_tree(call: Invocation) -> int:
         filters.setdefault("reference", []).append(call.arguments[0])
     everything = given.on("all")
     found = images.summaries(call.engine, everything=everything, filters=filters, manifests=True)
-    lines = [line for image in found for line in _lines(image, everything=everything)]
+    spaced = any(_platforms(image) for image in found)
+    lines = [line for image in found for line in _lines(image, everything=everything, spaced=spaced)]
     styled = os.isatty(STDOUT)
     size = terminal_size(STDOUT)
     text = _Screen(size[0] if size and size[0] else _DEFAULT_COLUMNS, styled=styled).text(lines)
@@ -58,12 +59,16 @@ def show_tree(call: Invocation) -> int:
     return 0
 
 
-def _lines(image: ImageSummary, *, everything: bool) -> Iterator[_Line | None]:
-    """The lines of an image, None for an empty one behind them."""
+def _platforms(image: ImageSummary) -> list[ManifestSummary]:
+    return [one for one in image.get("Manifests") or [] if one.get("Kind") == "image"]
+
+
+def _lines(image: ImageSummary, *, everything: bool, spaced: bool) -> Iterator[_Line | None]:
+    """The lines of an image, and None for an empty one behind them where they are `spaced`."""
     names = [name for name in image.get("RepoTags") or [] if name != "<none>:<none>"]
     if not names and not everything:
         return
-    platforms = [one for one in image.get("Manifests") or [] if one.get("Kind") == "image"]
+    platforms = _platforms(image)
     content = sum((one.get("Size") or {}).get("Content", 0) for one in image.get("Manifests") or [])
     in_use = image.get("Containers", 0) > 0 or any(map(_is_used, platforms))
     cells = (short_id(image["Id"]), human_size(image.get("Size", 0)), human_size(content))
@@ -72,7 +77,8 @@ def _lines(image: ImageSummary, *, everything: bool) -> Iterator[_Line | None]:
     yield _Line(last, _NAME, cells, in_use=in_use)
     for number, one in enumerate(platforms, 1):
         yield _platform_line(one, "└─" if number == len(platforms) else "├─")
-    yield None
+    if spaced:
+        yield None
 
 
 def _platform_line(manifest: ManifestSummary, branch: str) -> _Line:

@@ -55,7 +55,7 @@ class Display:
         else:
             # What belongs to no layer stands below all that move, and ends them.
             self._lines.clear()
-            self._write(printable(_plain(message)) if self._terminal else _plain(message))
+            self._write(printable(_plain(message)))
 
     def _one_line(self, text: str) -> str:
         """What an engine says of a layer, as it can stand in its line: at a terminal, nothing that moves elsewhere."""
