@@ -185,7 +185,7 @@ async def test_an_archive_is_loaded_with_its_names_and_told(images: Images, tmp_
         "Loaded image: example.org/loaded:2\n",
     ]
     assert {message.status for message in told if not message.stream} == {"Loading layer"}
-    assert len(left(tmp_path)) == 3
+    assert len(left(tmp_path)) == 5
 
 
 async def test_layers_may_be_compressed_and_the_archive_too(images: Images) -> None:

@@ -17,8 +17,6 @@ ENDPOINTS: Final[tuple[tuple[str, str, str], ...]] = (
     ("POST", "/images/{name:.+}/push", "push"),
     ("GET", "/images/search", "search"),
     ("POST", "/images/prune", "prune"),
-    ("GET", "/images/get", "save"),
-    ("GET", "/images/{name:.+}/get", "save"),
     ("POST", "/auth", "login"),
     ("GET", "/distribution/{name:.+}/json", "manifest inspect"),
     ("*", "/networks", "networks"),

@@ -5,7 +5,7 @@ it is cancelled.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 from cais.distribution.oci import ContainerConfig, Platform
 from cais.distribution.platforms import host_platform
 from cais.distribution.reference import Reference
-from cais.engine import image_filters
+from cais.engine import image_filters, image_save
 from cais.engine.filters import Filters
 from cais.engine.image import Image, ImageUser
 from cais.engine.image_archives import ImportRequest, import_root, load_archive
@@ -156,6 +156,19 @@ class Images:
         for image in images:
             self._tell("load", image)
         return images
+
+    async def save(self, names: Sequence[str], platform: Platform | None = None) -> AsyncGenerator[bytes, None]:
+        """The images of those names or ids as an archive, in pieces: what `load` takes, and `docker load`.
+
+        A name without a tag stands for all tags of its repository.
+        Raises: InvalidArgument, NotFound; Unavailable when the archive of a layer is not here any more.
+        """
+        chosen = image_save.choose(self._store, names, platform)
+        pieces = image_save.save(self._store, chosen)
+        await anext(pieces)
+        for item in chosen:
+            self._tell("save", item.image)
+        return pieces
 
     async def tag(self, image: Image, reference: Reference) -> Image:
         """Give an image one more name; another image loses it. Raises: InvalidArgument; NotFound when it is gone."""
