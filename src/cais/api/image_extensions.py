@@ -1,4 +1,4 @@
-"""/cais/…: what Docker's API has no words for. Nothing of Docker's is below this path, nothing of ours beside it."""
+"""/cais/images and /cais/distribution: what this engine answers about images beyond Docker's API."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ from cais.engine.images import Images
 Json = dict[str, Any]
 
 
-class ExtensionHandlers:
-    """The handlers of /cais."""
+class ImageExtensionHandlers:
+    """The handlers that look into images."""
 
     def __init__(self, images: Images) -> None:
         self._images = images
