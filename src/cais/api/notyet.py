@@ -13,7 +13,6 @@ ENDPOINTS: Final[tuple[tuple[str, str, str], ...]] = (
     ("POST", "/build/prune", "prune"),
     ("POST", "/session", "BuildKit sessions"),
     ("POST", "/grpc", "BuildKit sessions"),
-    ("POST", "/commit", "commit"),
     ("POST", "/images/{name:.+}/push", "push"),
     ("GET", "/images/search", "search"),
     ("POST", "/images/prune", "prune"),

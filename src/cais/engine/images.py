@@ -10,14 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cais.distribution.archive import MAX_LAYERS
 from cais.distribution.oci import ContainerConfig, Platform
 from cais.distribution.platforms import host_platform
 from cais.distribution.reference import Reference
 from cais.engine import image_filters, image_save
 from cais.engine.filters import Filters
 from cais.engine.image import Image, ImageUser
-from cais.engine.image_archives import ImportRequest, import_root, load_archive
+from cais.engine.image_archives import ImportRequest, import_root, leased, load_archive
 from cais.engine.image_changes import apply_changes
+from cais.engine.image_commit import Draft, committed_image, new_layer
 from cais.engine.image_filters import HistoryItem
 from cais.engine.image_layers import LayerReports
 from cais.engine.image_pull import Puller
@@ -25,7 +27,7 @@ from cais.engine.image_removal import Planner
 from cais.engine.image_store import Events, ImageStore, Removal
 from cais.engine.models import timestamp
 from cais.engine.progress import Report, silent
-from cais.errors import InvalidArgument, NotFound
+from cais.errors import Conflict, InvalidArgument, NotFound
 from cais.storage.database import Database
 from cais.storage.layers import Layer
 
@@ -178,6 +180,20 @@ class Images:
         for item in chosen:
             self._tell("save", item.image)
         return pieces
+
+    async def commit(self, draft: Draft, base: Image, upper: Path, check: Callable[[], None]) -> Image:
+        """Make an image upon `base` of a container's read-write layer `upper`.
+
+        check: raises when what was read of the layer is of no use, since the container was being removed.
+        Raises: Internal when the layer cannot be read; Unavailable when the disk is full; Conflict for too many layers.
+        """
+        if len(base.layers) >= MAX_LAYERS:
+            raise Conflict("max depth exceeded")
+        async with leased(self._store) as lease:
+            layer = await new_layer(lease, upper, base)
+            check()
+            now = _now()
+            return await self._store.store(committed_image(draft, base, layer, now), now)
 
     async def tag(self, image: Image, reference: Reference) -> Image:
         """Give an image one more name; another image loses it. Raises: InvalidArgument; NotFound when it is gone."""
