@@ -5,8 +5,8 @@ from typing import Any
 from aiohttp import web
 
 from cais.api.http import json_answer
-from cais.engine.image_layers import LayerContent, LayerStep
 from cais.engine.images import Images
+from cais.engine.layer_contents import LayerContent, LayerStep
 
 Json = dict[str, Any]
 

@@ -21,10 +21,10 @@ from cais.engine.image_archives import ImportRequest, import_root, leased, load_
 from cais.engine.image_changes import apply_changes
 from cais.engine.image_commit import Draft, committed_image, new_layer
 from cais.engine.image_filters import HistoryItem
-from cais.engine.image_layers import LayerReports
 from cais.engine.image_pull import Puller
 from cais.engine.image_removal import Planner
 from cais.engine.image_store import Events, ImageStore, Removal
+from cais.engine.layer_contents import LayerReports
 from cais.engine.models import timestamp
 from cais.engine.progress import Report, silent
 from cais.errors import Conflict, InvalidArgument, NotFound

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from cais.engine import image_layers
+from cais.engine import layer_contents
 from cais.engine.changes import OPAQUE
-from cais.engine.image_layers import BigPath, layer_content
 from cais.engine.images import Images
+from cais.engine.layer_contents import BigPath, layer_content
 from cais.engine.work import Stopped
 from tests.harness.archives import Archive
 from tests.harness.engine import Daemon
@@ -42,7 +42,7 @@ def layers(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
     yield upper, lower
 
 
-def content(*folders: Path) -> image_layers.LayerContent:
+def content(*folders: Path) -> layer_contents.LayerContent:
     return layer_content([str(folder) for folder in folders], threading.Event())
 
 
@@ -72,7 +72,7 @@ async def test_images_that_share_a_layer_are_named(images: Images) -> None:
 async def test_a_layer_is_walked_once(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     (image,) = await images.load(body(saved(BASE_LAYER, UPPER_LAYER, tags=["x:1"])))
     first, second = await asyncio.gather(*(images.layer_reports.steps(image) for _ in range(2)))
-    monkeypatch.setattr(image_layers, "layer_content", lambda *_: pytest.fail("walked again"))
+    monkeypatch.setattr(layer_contents, "layer_content", lambda *_: pytest.fail("walked again"))
     assert first == second == await images.layer_reports.steps(image)
 
 
@@ -83,12 +83,12 @@ async def test_layers_stay_while_they_are_looked_into_and_go_afterwards(
     inside, go_on = threading.Event(), threading.Event()
     original = layer_content
 
-    def held_up(folders: list[str], stopped: threading.Event) -> image_layers.LayerContent:
+    def held_up(folders: list[str], stopped: threading.Event) -> layer_contents.LayerContent:
         inside.set()
         go_on.wait(10)
         return original(folders, stopped)
 
-    monkeypatch.setattr(image_layers, "layer_content", held_up)
+    monkeypatch.setattr(layer_contents, "layer_content", held_up)
     looking = asyncio.create_task(images.layer_reports.steps(image))
     await asyncio.to_thread(inside.wait, 10)
     await images.remove("x:1")
@@ -135,10 +135,10 @@ def test_a_layer_with_too_many_files_is_counted_in_part(
     upper, lower = layers
     for number in range(30):
         (upper / f"f{number}").write_bytes(b"x" * number)
-    monkeypatch.setattr(image_layers, "MOST_ENTRIES", 20)
+    monkeypatch.setattr(layer_contents, "MOST_ENTRIES", 20)
     found = content(upper, lower)
     assert (found.added, found.complete) == (20, False)
-    monkeypatch.setattr(image_layers, "MOST_ENTRIES", 30)
+    monkeypatch.setattr(layer_contents, "MOST_ENTRIES", 30)
     found = content(upper, lower)
     assert (found.added, found.complete) == (30, True)
     assert [big.size_bytes for big in found.largest] == list(range(29, 19, -1))
