@@ -16,6 +16,7 @@ from cais.api.container_data import DataHandlers
 from cais.api.containers import ContainerHandlers
 from cais.api.exec import ExecHandlers
 from cais.api.http import MAX_VERSION, error_answer, remember_version, status_of, version_text
+from cais.api.registries import RegistryHandlers
 from cais.api.system import SystemHandlers
 from cais.engine.engine import Engine
 from cais.engine.tasks import Tasks
@@ -86,6 +87,7 @@ class ApiServer:
             *DataHandlers(self._engine).routes(),
             *ExecHandlers(self._engine, self._tasks).routes(),
             *SystemHandlers(self._engine).routes(),
+            *RegistryHandlers(self._engine.images.registries).routes(),
             *images.routes(self._engine.images),
             *notyet.routes(),
         ]
