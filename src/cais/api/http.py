@@ -19,6 +19,7 @@ from cais.errors import (
     InvalidArgument,
     NotFound,
     NotModified,
+    RegistryFailed,
     Unauthorized,
     Unavailable,
     Unsupported,
@@ -39,6 +40,7 @@ _STATUS: Final[dict[type[CaisError], int]] = {
     Conflict: 409,
     NotModified: 304,
     Unavailable: 503,
+    RegistryFailed: 500,
     Unsupported: 501,
     Internal: 500,
 }

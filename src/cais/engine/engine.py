@@ -62,7 +62,7 @@ class Engine:
         self.settings = settings
         self.events = EventBus()
         self.database = Database()
-        self.images = Images(self.database, settings.data_root, self.events)
+        self.images = Images(self.database, settings.data_root, self.events, settings.registries)
         self.runtime = Runtime(settings.exec_root)
         self._tasks = Tasks()
         self._trash = Trash(settings.trash)

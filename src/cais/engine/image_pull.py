@@ -1,7 +1,7 @@
-"""Pulling images: for now from cais.local, which makes them on this machine.
+"""Pulling images: from registries, or from cais.local, which makes them on this machine.
 
-Those who pull one name at the same time share one making. It is stopped when the last of them is cancelled,
-and an image is named only when it is whole.
+Those who pull one name of cais.local at the same time share one making. It is stopped when the last of them is
+cancelled, and an image is named only when it is whole.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from cais.distribution.local import DOMAIN, OFFER, LocalSource
+from cais.distribution.local import DOMAIN, LocalSource
 from cais.distribution.oci import (
     CONFIG_TYPE,
     MANIFEST_TYPE,
@@ -23,13 +23,16 @@ from cais.distribution.oci import (
 )
 from cais.distribution.platforms import host_platform, matches, platform_text
 from cais.distribution.reference import Reference
+from cais.distribution.registry_auth import NOBODY, Credentials
+from cais.distribution.registry_hosts import RegistrySettings
 from cais.engine.image import Image, short_id
 from cais.engine.image_archives import ImportRequest, leased, single_layer_image, unpack_file
 from cais.engine.image_store import Events, ImageStore, NewImage
 from cais.engine.models import timestamp
 from cais.engine.progress import Meter, Progress, Report, from_thread
+from cais.engine.registry_pull import RegistryPuller
 from cais.engine.work import run_blocking
-from cais.errors import NotFound, Unavailable
+from cais.errors import NotFound
 from cais.storage.layers import Layer, LayerBlob
 
 
@@ -55,10 +58,11 @@ class _Making:
 class Puller:
     """Pulls images into a store."""
 
-    def __init__(self, store: ImageStore, events: Events) -> None:
+    def __init__(self, store: ImageStore, events: Events, settings: RegistrySettings) -> None:
         self._store = store
         self._events = events
         self._local = LocalSource()
+        self._registry = RegistryPuller(store, events, settings)
         self._makings: dict[str, _Making] = {}
 
     async def close(self) -> None:
@@ -69,28 +73,38 @@ class Puller:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._local.close()
 
-    async def pull(self, reference: Reference, platform: Platform | None, report: Report) -> Image:
+    async def pull(
+        self, reference: Reference, platform: Platform | None, report: Report, credentials: Credentials = NOBODY
+    ) -> Image:
         """Bring an image here under its complete name.
 
         Raises: NotFound when there is no such image, or not for that platform; Unavailable when its source
             cannot be reached, or fails.
         """
         reference = reference.with_default_tag()
+        if reference.domain != DOMAIN:
+            (image,) = await self._registry.pull(reference, platform, credentials, report)
+            return image
         self.check(reference, platform)
         return await self._join(str(reference), reference, report)
 
     def check(self, reference: Reference, platform: Platform | None) -> None:
-        """Whether an image of that complete name can be had at all. Raises: NotFound, Unavailable."""
+        """Whether an image of that complete name can be had, as far as this machine can say. Raises: NotFound."""
         if reference.domain != DOMAIN:
-            raise Unavailable(
-                f'Get "https://{reference.domain}/v2/": pulling {reference.familiar} from a registry is not supported '
-                f"yet; images that are made on this machine: {OFFER}"
-            )
+            return
         self._local.check(reference)
         here = host_platform()
         if not matches(platform, here.os, here.architecture):
             wanted = platform_text(platform or here)
             raise NotFound(f"no matching manifest for {wanted} in the manifest list entries")
+
+    async def pull_all(
+        self, reference: Reference, platform: Platform | None, report: Report, credentials: Credentials = NOBODY
+    ) -> list[Image]:
+        """Bring the images of all tags of a repository here. Raises like `pull`."""
+        if reference.domain == DOMAIN:
+            return [await self.pull(reference, platform, report, credentials)]
+        return await self._registry.pull(reference, platform, credentials, report)
 
     async def _join(self, key: str, reference: Reference, report: Report) -> Image:
         making = self._makings.get(key)

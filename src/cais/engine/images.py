@@ -14,6 +14,8 @@ from cais.distribution.archive import MAX_LAYERS
 from cais.distribution.oci import ContainerConfig, Platform
 from cais.distribution.platforms import host_platform
 from cais.distribution.reference import Reference
+from cais.distribution.registry_auth import NOBODY, Credentials
+from cais.distribution.registry_hosts import RegistrySettings
 from cais.engine import image_filters, image_save
 from cais.engine.filters import Filters
 from cais.engine.image import Image, ImageUser
@@ -27,6 +29,8 @@ from cais.engine.image_store import Events, ImageStore, Removal
 from cais.engine.layer_contents import LayerReports
 from cais.engine.models import timestamp
 from cais.engine.progress import Report, silent
+from cais.engine.registries import Registries
+from cais.engine.registry_push import RegistryPusher
 from cais.errors import Conflict, InvalidArgument, NotFound
 from cais.storage.database import Database
 from cais.storage.layers import Layer
@@ -47,11 +51,16 @@ class Images:
 
     users: Callable[[str], Sequence[ImageUser]]
 
-    def __init__(self, database: Database, data_root: Path, events: Events) -> None:
+    def __init__(
+        self, database: Database, data_root: Path, events: Events, registries: RegistrySettings | None = None
+    ) -> None:
+        settings = registries or RegistrySettings()
         self.users = lambda _: ()
         self._store = ImageStore(database, data_root)
         self._events = events
-        self._puller = Puller(self._store, events)
+        self._puller = Puller(self._store, events, settings)
+        self._pusher = RegistryPusher(self._store, events, settings)
+        self.registries = Registries(settings)
         self.layer_reports = LayerReports(self._store)
         self._held: list[tuple[str, ImageUser]] = []
 
@@ -122,9 +131,38 @@ class Images:
 
     # -- changes
 
-    async def pull(self, reference: Reference, platform: Platform | None = None, report: Report = silent) -> Image:
-        """Bring an image here. Without a tag, "latest". Raises: NotFound, Unavailable."""
-        return await self._puller.pull(reference, platform, report)
+    async def pull(
+        self,
+        reference: Reference,
+        platform: Platform | None = None,
+        report: Report = silent,
+        credentials: Credentials = NOBODY,
+    ) -> Image:
+        """Bring an image here. Without a tag, "latest". Raises: NotFound, InvalidArgument, Unavailable."""
+        return await self._puller.pull(reference, platform, report, credentials)
+
+    async def pull_all(
+        self,
+        reference: Reference,
+        platform: Platform | None = None,
+        report: Report = silent,
+        credentials: Credentials = NOBODY,
+    ) -> list[Image]:
+        """Bring the images of all tags of a repository here. Raises like `pull`."""
+        return await self._puller.pull_all(reference, platform, report, credentials)
+
+    async def push(
+        self,
+        reference: Reference,
+        platform: Platform | None = None,
+        report: Report = silent,
+        credentials: Credentials = NOBODY,
+    ) -> None:
+        """Send an image to the registry of its name; without a tag, all tags of the repository.
+
+        Raises: NotFound, InvalidArgument, Unavailable.
+        """
+        await self._pusher.push(reference, platform, credentials, report)
 
     async def import_(
         self,
