@@ -4,7 +4,9 @@ from typing import Any
 
 from aiohttp import web
 
-from cais.api.http import json_answer
+from cais.api.http import bool_query, json_answer
+from cais.api.registries import registry_credentials
+from cais.distribution.reference import parse
 from cais.engine.images import Images
 from cais.engine.layer_contents import LayerContent, LayerStep
 
@@ -19,7 +21,19 @@ class ImageExtensionHandlers:
 
     def routes(self) -> list[web.RouteDef]:
         """The routes, without a version prefix."""
-        return [web.get("/cais/images/{name:.+}/layers", self.layers, allow_head=False)]
+        return [
+            web.get("/cais/images/{name:.+}/layers", self.layers, allow_head=False),
+            web.get("/cais/distribution/{name:.+}/manifest", self.manifest, allow_head=False),
+        ]
+
+    async def manifest(self, request: web.Request) -> web.StreamResponse:
+        """GET /cais/distribution/{name}/manifest"""
+        reference = parse(request.match_info["name"])
+        insecure = bool_query(request, "insecure")
+        registries = self._images.registries
+        found = await registries.manifest(reference, registry_credentials(request), insecure=insecure)
+        headers = {"Content-Type": found.media_type, "Docker-Content-Digest": found.digest}
+        return web.Response(body=found.data, headers=headers)
 
     async def layers(self, request: web.Request) -> web.StreamResponse:
         """GET /cais/images/{name}/layers"""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlencode, urlsplit
@@ -20,8 +20,8 @@ from cais.distribution.reference import DEFAULT_DOMAIN, Reference
 from cais.distribution.registry_auth import NOBODY, Credentials
 from cais.distribution.registry_client import Registry, connect, connect_to, read_document
 from cais.distribution.registry_errors import NoCredentials, Refused, Unreachable, failed, pull_error
-from cais.distribution.registry_hosts import RegistrySettings, search_endpoints
-from cais.distribution.registry_repository import Repository
+from cais.distribution.registry_hosts import RegistrySettings, parse_insecure, search_endpoints
+from cais.distribution.registry_repository import Document, Repository
 from cais.engine.filters import Filters
 from cais.errors import InvalidArgument, RegistryFailed, Unauthorized
 
@@ -94,6 +94,23 @@ class Registries:
                     decoded = decode_config(await repository.document(config, "image configuration"))
                     platforms = (Platform(decoded.architecture, decoded.os, decoded.variant),)
                 return Distribution(document.descriptor, platforms)
+        except (Refused, NoCredentials, Unreachable) as error:
+            raise pull_error(error, reference) from error
+
+    async def manifest(
+        self, reference: Reference, credentials: Credentials = NOBODY, *, insecure: bool = False
+    ) -> Document:
+        """A manifest or an index, byte for byte. `insecure`: its registry may be reached without TLS to be trusted.
+
+        Raises: NotFound, RegistryFailed, InvalidArgument.
+        """
+        reference = reference.with_default_tag()
+        settings = self.settings
+        if insecure:
+            settings = replace(settings, insecure=(*settings.insecure, parse_insecure(reference.domain)))
+        try:
+            async with connect(reference.domain, settings, credentials) as registry:
+                return await Repository(registry, reference.path).manifest(reference.digest or reference.tag)
         except (Refused, NoCredentials, Unreachable) as error:
             raise pull_error(error, reference) from error
 
