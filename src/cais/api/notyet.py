@@ -15,7 +15,6 @@ ENDPOINTS: Final[tuple[tuple[str, str, str], ...]] = (
     ("POST", "/grpc", "BuildKit sessions"),
     ("POST", "/images/{name:.+}/push", "push"),
     ("GET", "/images/search", "search"),
-    ("POST", "/images/prune", "prune"),
     ("POST", "/auth", "login"),
     ("GET", "/distribution/{name:.+}/json", "manifest inspect"),
     ("*", "/networks", "networks"),
