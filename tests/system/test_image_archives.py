@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import lzma
+import resource
 import subprocess
 import tarfile
 from collections.abc import AsyncIterator, Callable
@@ -21,6 +22,7 @@ from tests.harness.archives import Archive
 from tests.harness.stores import opened_images
 
 BASE = Archive().folder("etc").add("etc/name", b"one").add("program", b"x" * 5000, mode=0o755).data
+ZEROS = 1 << 28
 UPPER = Archive().add("etc/.wh.name").add("etc/more", b"two").data
 
 
@@ -223,6 +225,103 @@ async def test_a_save_that_nobody_reads_lets_go_of_everything(images: Images, tm
     await images.remove("named:1")
     await pieces.aclose()
     assert list((tmp_path / "one" / "blobs" / "sha256").iterdir()) == []
+
+
+# -- hostile archives
+
+
+async def test_a_blob_whose_content_has_another_digest_is_refused(images: Images, tmp_path: Path) -> None:
+    """The layer itself would be right; its archive is not the one that the manifest is about."""
+    compressed = gzip.compress(BASE, 9)
+    archive = layout(("a.test/x:1", [(compressed, GZIP_LAYER_TYPE, BASE)]))
+    other = bytearray(compressed)
+    other[9] ^= 1  # which system wrote it, says the header
+    assert gzip.decompress(other) == BASE
+    with pytest.raises(InvalidArgument, match="another digest"):
+        await images.load(body(archive.replace(compressed, bytes(other))))
+    assert images.select() == []
+    for folder in ("blobs/sha256", "layers", "tmp/images"):
+        assert list((tmp_path / "one" / folder).iterdir()) == []
+
+
+async def test_a_layer_that_is_not_what_its_image_says_is_refused(images: Images) -> None:
+    for layer in (UPPER, gzip.compress(UPPER)):
+        with pytest.raises(InvalidArgument, match="diffID"):
+            await images.load(body(layout(("a.test/x:1", [(layer, "", BASE)]))))
+    assert images.select() == []
+    assert images._store.blobs.unused() == []
+
+
+@pytest.mark.parametrize("attack", ["../x", "a/../../x", "./../../../../tmp/x"])
+async def test_a_layer_that_reaches_outside_leaves_nothing(images: Images, tmp_path: Path, attack: str) -> None:
+    evil = Archive().add(attack, b"evil").data
+    with pytest.raises(InvalidArgument, match="outside"):
+        await images.load(body(layout(("a.test/x:1", [(BASE, "", BASE), (evil, "", evil)]))))
+    assert images.select() == []
+    assert list((tmp_path / "one" / "layers").iterdir()) == []
+    assert list((tmp_path / "one" / "blobs" / "sha256").iterdir()) == []
+
+
+def bomb(folder: Path, name: str) -> bytes:
+    """A compressed archive of a quarter of a gigabyte of zeros."""
+    path = folder / "bomb.tar"
+    with open(path, "wb") as file:
+        header = tarfile.TarInfo(name)
+        header.size = ZEROS
+        file.write(header.tobuf())
+        file.truncate(512 + header.size + 1024)
+    return subprocess.run(["gzip", "-1c", str(path)], check=True, capture_output=True).stdout
+
+
+def peak_kilobytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+async def test_a_bomb_of_zeros_takes_neither_memory_nor_disk(images: Images, tmp_path: Path) -> None:
+    packed = bomb(tmp_path, "zeros")
+    before = peak_kilobytes()
+    image = await images.import_(body(packed), reference=parse("bomb"))
+    assert image.size_bytes == ZEROS
+    assert used_kilobytes(tmp_path / "one") < 20_000
+    saved = await save(images, "bomb:latest")
+    await images.remove("bomb:latest")
+    (loaded,) = await images.load(body(saved))
+    assert loaded.id == image.id
+    assert peak_kilobytes() - before < 60_000
+
+
+async def test_an_archive_that_is_a_bomb_itself_takes_neither_memory_nor_disk(images: Images, tmp_path: Path) -> None:
+    packed = bomb(tmp_path, "manifest.json.big")
+    before = peak_kilobytes()
+    with pytest.raises(InvalidArgument, match=r"neither manifest\.json nor index\.json"):
+        await images.load(body(packed))
+    assert peak_kilobytes() - before < 60_000
+    assert list((tmp_path / "one" / "tmp" / "images").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"[" * 100_000,
+        b'{"schemaVersion":2,"manifests":[],"layers":[],"config":{}}',
+        b'{"schemaVersion":2,"manifests":[],"manifests":[]}',
+        b'{"schemaVersion":2,"manifests":[{"digest":"sha256:../x","mediaType":"application/vnd.oci.image.index.v1+json"}]}',
+    ],
+    ids=["deep", "both", "twice", "path"],
+)
+async def test_an_index_that_is_wrong_or_ambiguous_is_refused(images: Images, document: bytes) -> None:
+    archive = Archive().add("oci-layout", b'{"imageLayoutVersion":"1.0.0"}').add("index.json", document)
+    with pytest.raises(InvalidArgument):
+        await images.load(body(archive.data))
+    good = [{"Config": "c", "Layers": [], "RepoTags": ["a:1"]}]
+    archive = Archive().add("c", b'{"os":"linux"}').add("index.json", document)
+    with pytest.raises(InvalidArgument):
+        await images.load(body(archive.add("manifest.json", json.dumps(good).encode()).data))
+    assert images.select() == []
+
+
+def used_kilobytes(folder: Path) -> int:
+    return int(subprocess.run(["du", "-sk", str(folder)], check=True, capture_output=True).stdout.split()[0])
 
 
 # -- others

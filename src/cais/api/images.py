@@ -31,6 +31,7 @@ def routes(images: Images) -> list[web.RouteDef]:
         web.get("/images/json", handlers.list, allow_head=False),
         web.post("/images/create", handlers.create),
         web.post("/images/load", handlers.load),
+        web.post("/images/prune", handlers.prune),
         web.get("/images/get", handlers.save, allow_head=False),
         web.get(f"{NAMED}/get", handlers.save, allow_head=False),
         web.get(f"{NAMED}/json", handlers.inspect, allow_head=False),
@@ -99,6 +100,12 @@ class ImageHandlers:
             await self._images.load(_body(request), platform, tell)
 
         return await progress_answer(request, work)
+
+    async def prune(self, request: web.Request) -> web.StreamResponse:
+        """POST /images/prune"""
+        pruned = await self._images.prune(filters_query(request))
+        removed = [image_answers.removal(item) for item in pruned.removed]
+        return json_answer({"ImagesDeleted": removed or None, "SpaceReclaimed": pruned.freed_bytes})
 
     async def save(self, request: web.Request) -> web.StreamResponse:
         """GET /images/get and /images/{name}/get"""

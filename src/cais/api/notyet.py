@@ -13,7 +13,6 @@ ENDPOINTS: Final[tuple[tuple[str, str, str], ...]] = (
     ("POST", "/build/prune", "prune"),
     ("POST", "/session", "BuildKit sessions"),
     ("POST", "/grpc", "BuildKit sessions"),
-    ("POST", "/images/prune", "prune"),
     ("*", "/networks", "networks"),
     ("*", "/networks/{rest:.+}", "networks"),
     ("*", "/volumes", "volumes"),

@@ -8,7 +8,9 @@ compressed with gzip or zstd, which is what others read; else compressed with gz
 """
 
 import asyncio
+import hashlib
 import os
+import re
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -35,12 +37,14 @@ from cais.engine.image import Image, short_id
 from cais.engine.image_store import ImageStore, NewImage
 from cais.engine.progress import Meter, Progress, Report, from_thread
 from cais.engine.work import Pipe, run_blocking, run_with_body, to_the_end
-from cais.errors import Unavailable
+from cais.errors import InvalidArgument, Unavailable
 from cais.storage.blobfiles import BlobWriter
 from cais.storage.compressing import Compressing
 from cais.storage.layers import Layer, LayerBlob, Lease, chain_id_of
-from cais.storage.tarstream import Kind, Source, TarReader
+from cais.storage.tarstream import Entry, Kind, Source, TarReader
+from cais.storage.unpack import write_content
 
+_BLOB_NAME: Final = re.compile(r"(?:\./)?blobs/sha256/([0-9a-f]{64})")
 _KEPT_AS_RECEIVED: Final = {"gzip": GZIP_LAYER_TYPE, "zstd": ZSTD_LAYER_TYPE}
 
 
@@ -141,9 +145,7 @@ def _stage(pipe: Pipe, folder: Path) -> Contents:
         match entry.kind:
             case Kind.FILE:
                 path = folder / str(number)
-                with open(path, "xb", buffering=0) as file:
-                    for chunk in reader.chunks():
-                        _write(file.fileno(), chunk)
+                _keep(path, name, entry, reader)
                 contents.add_file(name, Member(path, entry.size))
             case Kind.SYMLINK | Kind.HARDLINK:
                 contents.add_link(name, os.fsdecode(entry.link), hard=entry.kind is Kind.HARDLINK)
@@ -153,13 +155,17 @@ def _stage(pipe: Pipe, folder: Path) -> Contents:
     return contents
 
 
-def _write(fd: int, chunk: bytes | memoryview) -> None:
-    try:
-        written = os.write(fd, chunk)
-        while written < len(chunk):
-            written += os.write(fd, chunk[written:])
-    except OSError as error:
-        raise Unavailable(f"keep the archive: {error.strerror}") from error
+def _keep(path: Path, name: str, entry: Entry, reader: TarReader) -> None:
+    """Write one member. Raises: InvalidArgument when its name is a digest that its content does not have."""
+    named = _BLOB_NAME.fullmatch(name)
+    hashed = hashlib.sha256() if named else None
+    with open(path, "xb", buffering=0) as file:
+        try:
+            write_content(file.fileno(), entry.size, reader.chunks(), hashed)
+        except OSError as error:
+            raise Unavailable(f"keep the archive: {error.strerror}") from error
+    if named and hashed and hashed.hexdigest() != named[1]:
+        raise InvalidArgument(f"invalid archive: the content of {name!r} has another digest")
 
 
 @dataclass(frozen=True, slots=True)

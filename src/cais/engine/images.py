@@ -16,7 +16,7 @@ from cais.distribution.platforms import host_platform
 from cais.distribution.reference import Reference
 from cais.distribution.registry_auth import NOBODY, Credentials
 from cais.distribution.registry_hosts import RegistrySettings
-from cais.engine import image_filters, image_save
+from cais.engine import image_filters, image_prune, image_save
 from cais.engine.filters import Filters
 from cais.engine.image import Image, ImageUser
 from cais.engine.image_archives import ImportRequest, import_root, leased, load_archive
@@ -35,7 +35,7 @@ from cais.errors import Conflict, InvalidArgument, NotFound
 from cais.storage.database import Database
 from cais.storage.layers import Layer
 
-__all__ = ["HistoryItem", "Image", "ImageUser", "Images", "Removed"]
+__all__ = ["HistoryItem", "Image", "ImageUser", "Images", "PrunedImages", "Removed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,14 @@ class Removed:
 
     untagged: str = ""
     deleted: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PrunedImages:
+    """What a prune took away, and the bytes on the disk that this has freed."""
+
+    removed: list[Removed]
+    freed_bytes: int
 
 
 class Images:
@@ -63,6 +71,7 @@ class Images:
         self.registries = Registries(settings)
         self.layer_reports = LayerReports(self._store)
         self._held: list[tuple[str, ImageUser]] = []
+        self._pruning = False
 
     async def open(self) -> None:
         """Read the images, and sweep what a crash has left of making or removing one."""
@@ -111,7 +120,7 @@ class Images:
         return image_filters.shared_sizes(self._store)
 
     def layers_bytes(self) -> int:
-        """The bytes of all layers on this machine; what images share counts once."""
+        """The bytes of all images on the disk, with the archives of their layers; what they share counts once."""
         return image_filters.layers_bytes(self._store)
 
     @contextmanager
@@ -269,6 +278,36 @@ class Images:
             removed.extend(Removed(deleted=layer) for layer in removal.layers.get(step, ()))
             self._events.emit("image", "delete", step, {"name": step, **labels[step]})
         await self.collect()
+        return removed
+
+    async def prune(self, filters: Filters) -> PrunedImages:
+        """Remove the images that nobody needs and that the filters let through, see `image_prune`.
+
+        Raises: InvalidArgument; Conflict while another prune runs.
+        """
+        choice = image_prune.wanted(filters)
+        if self._pruning:
+            raise Conflict("a prune operation is already running")
+        self._pruning = True
+        try:
+            ledger = image_prune.Ledger(self._store)
+            removed: list[Removed] = []
+            for image in image_prune.candidates(self._store, choice, lambda i: bool(self._users_of(i))):
+                removed += await self._prune_one(image)
+            freed = ledger.freed(item.deleted for item in removed) + await self._store.drop_unused_blobs()
+        finally:
+            self._pruning = False
+        self._events.emit("image", "prune", "", {"reclaimed": str(freed)})
+        return PrunedImages(removed, freed)
+
+    async def _prune_one(self, image: Image) -> list[Removed]:
+        """Remove an image with all its names; nothing more of it once somebody begins to use it."""
+        removed: list[Removed] = []
+        for name in [*(reference.familiar for reference in self._store.references_of(image.id)), image.id]:
+            try:
+                removed += await self.remove(name)
+            except (Conflict, NotFound):  # it is gone with its last name; or used, or named, since
+                break
         return removed
 
     async def collect(self) -> None:

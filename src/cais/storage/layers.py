@@ -180,6 +180,11 @@ class LayerStore:
         except KeyError:
             raise NotFound(f"layer {chain_id} not found") from None
 
+    def layers(self) -> list[Layer]:
+        """All layers, in no order."""
+        with self._lock:
+            return list(self._layers.values())
+
     def chain(self, top: str | None) -> list[Layer]:
         """A layer and all below it, topmost first. Raises: NotFound."""
         found = []

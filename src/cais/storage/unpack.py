@@ -13,10 +13,10 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from posixpath import normpath, split
 from struct import Struct
-from typing import Final
+from typing import Final, Protocol
 
 from cais.errors import InvalidArgument, Unavailable
 from cais.linux.fs import RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, openat2
@@ -143,7 +143,7 @@ class Unpacker:
             self._remove(parent_fd, name)
             fd = os.open(name, _NEW_FILE, 0o600, dir_fd=parent_fd)
         try:
-            _write_content(fd, entry.size, reader)
+            write_content(fd, entry.size, reader.chunks())
             os.fchown(fd, entry.uid, entry.gid)
             os.fchmod(fd, entry.mode)  # after the owner, whose change clears set-user-id and capabilities
             if entry.xattrs:
@@ -357,11 +357,22 @@ def _clean(name: bytes) -> bytes:
     return b"" if path == b"." else path
 
 
-def _write_content(fd: int, size: int, reader: TarReader) -> None:
-    """Write a file's content. Where a whole piece is zeros the file gets a hole, so that sparse files stay sparse."""
+class Hash(Protocol):
+    """What takes bytes in to make a digest of them, as hashlib's objects do."""
+
+    def update(self, data: bytes | memoryview, /) -> None: ...
+
+
+def write_content(fd: int, size: int, chunks: Iterable[bytes | memoryview], hashed: Hash | None = None) -> None:
+    """Write a file's content. Where a whole piece is zeros the file gets a hole, so that sparse files stay sparse.
+
+    hashed: is given all of the content. Raises: OSError.
+    """
     position = 0
-    for chunk in reader.chunks():
+    for chunk in chunks:
         length = len(chunk)
+        if hashed is not None:
+            hashed.update(chunk)
         if length < _HOLE_BYTES or chunk != _ZEROS[:length]:
             written = os.pwrite(fd, chunk, position)
             while written < length:
