@@ -1,12 +1,14 @@
 """Debian's docker-registry on loopback, which wants a name and a password."""
 
+import base64
+import json
 import socket
 import subprocess
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,6 +41,17 @@ def loopback_registry() -> Iterator[str]:
         finally:
             process.kill()
             process.wait(10)
+
+
+def put_index(address: str, repository: str, tag: str, members: Sequence[object]) -> None:
+    """Store an OCI index of manifests, given by their descriptors, which the registry has."""
+    media_type = "application/vnd.oci.image.index.v1+json"
+    body = json.dumps({"schemaVersion": 2, "mediaType": media_type, "manifests": members}).encode()
+    secret = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    headers = {"Content-Type": media_type, "Authorization": f"Basic {secret}"}
+    url = f"http://{address}/v2/{repository}/manifests/{tag}"
+    request = urllib.request.Request(url, body, headers, method="PUT")
+    urllib.request.urlopen(request, timeout=10)  # noqa: S310
 
 
 def _wait(url: str, process: "subprocess.Popen[bytes]") -> None:

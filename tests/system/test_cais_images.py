@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.engine import Daemon
-from tests.harness.loopback_registry import PASSWORD, USER, loopback_registry
+from tests.harness.loopback_registry import PASSWORD, USER, loopback_registry, put_index
 
 
 @pytest.fixture
@@ -181,12 +181,15 @@ def test_a_manifest_is_shown_as_docker_s_command_shows_it(cais: Daemon, logged_i
     name = f"{logged_in}/shown:1"
     cais.docker_output("tag", committed, name)
     cais.docker_output("push", "-q", name)
-    for flags in ((), ("-v",)):
-        ours = cais.docker_output("manifest", "inspect", *flags, name)
-        cais.client = "docker"
-        theirs = cais.docker_output("manifest", "inspect", "--insecure", *flags, name)
-        cais.client = "cais"
-        assert ours == theirs
+    member = json.loads(cais.docker_output("manifest", "inspect", "-v", name))["Descriptor"]
+    put_index(logged_in, "shown", "index", [member])
+    for shown in (name, f"{logged_in}/shown:index"):
+        for flags in ((), ("-v",)):
+            ours = cais.docker_output("manifest", "inspect", *flags, shown)
+            cais.client = "docker"
+            theirs = cais.docker_output("manifest", "inspect", "--insecure", *flags, shown)
+            cais.client = "cais"
+            assert ours == theirs
     missing = f"{logged_in}/missing:1"
     done = cais.docker("manifest", "inspect", missing)
     assert (done.returncode, done.stderr) == (1, f"no such manifest: {missing}\n")

@@ -323,10 +323,22 @@ def test_the_members_of_an_index_are_described(canned: CannedEngine, capfd: Capt
     platform = {"architecture": "amd64", "os": "linux"}
     index = dumps({"schemaVersion": 2, "manifests": [{"digest": ID, "platform": platform}]})
     _registry_says(canned, "h%3A1/x%3A1", index, INDEX_TYPE)
-    _registry_says(canned, f"h%3A1/x%40{ID.replace(':', '%3A')}", MANIFEST, MANIFEST_TYPE)
+    _registry_says(canned, f"h%3A1/x%3A1%40{ID.replace(':', '%3A')}", MANIFEST, MANIFEST_TYPE)
     assert run(["manifest", "inspect", "-v", "h:1/x:1"]) == 0
     (member,) = loads(capfd.readouterr().out)
-    assert (member["Ref"], member["Descriptor"]["platform"]) == (f"h:1/x@{ID}", platform)
+    assert (member["Ref"], member["Descriptor"]["platform"]) == (f"h:1/x:1@{ID}", platform)
+
+
+def test_an_index_is_shown_in_docker_s_order(canned: CannedEngine, capfd: Capture) -> None:
+    member = {"digest": ID, "size": 7, "mediaType": MANIFEST_TYPE, "annotations": {"a": "b"}}
+    index = dumps({"manifests": [member], "schemaVersion": 2, "annotations": {"c": "d"}})
+    _registry_says(canned, "h%3A1/x%3A1", index, INDEX_TYPE)
+    assert run(["manifest", "inspect", "h:1/x:1"]) == 0
+    shown = capfd.readouterr().out
+    assert shown.startswith(f'{{\n   "schemaVersion": 2,\n   "mediaType": "{INDEX_TYPE}",\n   "manifests": [\n')
+    assert loads(shown)["manifests"] == [member]
+    assert list(loads(shown)["manifests"][0]) == ["mediaType", "size", "digest", "annotations"]
+    assert loads(shown)["annotations"] == {"c": "d"}
 
 
 def test_a_manifest_that_is_not_there_is_named(canned: CannedEngine, capfd: Capture) -> None:

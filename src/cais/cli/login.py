@@ -7,7 +7,7 @@ import os
 from cais.cli.command import PROGRAM, Command, CommandError, Invocation
 from cais.cli.credentials import HUB_KEY, Credentials, Keeper, host_of
 from cais.cli.flags import Flag, switch
-from cais.cli.output import STDERR, STDIN, STDOUT, err, out, write_all
+from cais.cli.output import STDERR, STDIN, STDOUT, err, note, out
 from cais.cli.reference import HUB
 from cais.client import images
 from cais.client.errors import EngineError
@@ -20,17 +20,6 @@ _HUB_TEXT = (
     "You can log in with your password or a Personal Access Token (PAT). Using a limited-scope PAT grants better "
     "security and is required for organizations using SSO. Learn more at https://docs.docker.com/go/access-tokens/\n"
 )
-_BADGE = "\x1b[1m\x1b[106m\x1b[30mi\x1b[0m\x1b[0m \x1b[96mInfo → \x1b[0m\x1b[0m"
-
-
-def note(descriptor: int, text: str) -> None:
-    """Write a remark, with the badge and the colours of Docker's command where there is a terminal."""
-    first, *rest = text.split("\n")
-    if os.isatty(descriptor):
-        lines = [f"{_BADGE}\x1b[3m{first}\x1b[0m", *(f"         \x1b[3m{line}\x1b[0m" for line in rest)]
-    else:
-        lines = [f" Info -> {first}", *(f"         {line}" for line in rest)]
-    write_all(descriptor, ("\n" + "\n".join(lines) + "\n").encode())
 
 
 def _login(call: Invocation) -> int:

@@ -12,7 +12,7 @@ from cais.cli.command import Command, CommandError, Invocation
 from cais.cli.credentials import authorization
 from cais.cli.flags import switch
 from cais.cli.output import out
-from cais.cli.reference import HUB, Reference
+from cais.cli.reference import Reference
 from cais.client import images
 from cais.client.codec import dumps_readable, loads
 from cais.client.errors import EngineError
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _NOT_FOUND = 404
 _INDEX = "application/vnd.oci.image.index.v1+json"
 _LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+_HEAD = ("schemaVersion", "mediaType", "manifests")
+_MEMBER_FIELDS = ("mediaType", "size", "digest")
 _OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
@@ -53,14 +55,14 @@ def _inspect(call: Invocation) -> int:
         raise CommandError(str(error)) from None
     found = _fetch(call, reference)
     if not call.flags.on("verbose"):
-        out(indented_json(found.raw, "\t"))
+        out(_indented(_ordered(found), "   ") if found.members else indented_json(found.raw, "\t"))
         return 0
     if not found.members:
-        out(_indented(_described(reference, found, _platform(call, reference, found))))
+        out(_indented(_described(reference, found, _platform(call, reference))))
         return 0
     described = []
     for member in found.members:
-        one = Reference(f"{reference.domain}/{reference.path}@{member['digest']}")
+        one = Reference(f"{reference.full.partition('@')[0]}@{member['digest']}")
         described.append(_described(one, _fetch(call, one), member.get("platform")))
     out(_indented(described))
     return 0
@@ -79,32 +81,38 @@ def _fetch(call: Invocation, reference: Reference) -> _Manifest:
     return _Manifest(answer.read(), media_type, answer.headers.get("docker-content-digest", ""))
 
 
-def _platform(call: Invocation, reference: Reference, found: _Manifest) -> dict[str, Any] | None:
+def _platform(call: Invocation, reference: Reference) -> dict[str, Any] | None:
     """The platform of an image that is no member of an index: the engine's word for it."""
     headers = authorization(call.settings, reference.domain)
     try:
         known = images.distribution(call.engine, reference.full, headers).get("Platforms") or []
     except EngineError:
         return None
-    return known[0] if known and found.digest else None
+    return known[0] if known else None
 
 
 def _described(reference: Reference, found: _Manifest, platform: dict[str, Any] | None) -> dict[str, Any]:
     """A manifest and what is known about it, in the form of Docker's command."""
-    domain = f"{reference.domain}/" if reference.domain == HUB else ""
     descriptor = {"mediaType": found.media_type, "digest": found.digest, "size": len(found.raw)}
     if platform:
         descriptor["platform"] = platform
     return {
-        "Ref": reference.full if domain else reference.familiar,
+        "Ref": reference.full,
         "Descriptor": descriptor,
         "Raw": binascii.b2a_base64(found.raw, newline=False).decode("ascii"),
         "OCIManifest" if found.media_type == _OCI_MANIFEST else "SchemaV2Manifest": found.content,
     }
 
 
-def _indented(value: object) -> str:
-    return indented_json(dumps_readable(value).encode("utf-8", "surrogateescape"), "\t")
+def _ordered(index: _Manifest) -> dict[str, Any]:
+    """An index with its fields in the order in which Docker's command shows them."""
+    head = {"schemaVersion": index.content.get("schemaVersion"), "mediaType": index.media_type}
+    members = [{name: one[name] for name in _MEMBER_FIELDS if name in one} | one for one in index.members]
+    return head | {"manifests": members} | {name: value for name, value in index.content.items() if name not in _HEAD}
+
+
+def _indented(value: object, indent: str = "\t") -> str:
+    return indented_json(dumps_readable(value).encode("utf-8", "surrogateescape"), indent)
 
 
 INSPECT = Command(

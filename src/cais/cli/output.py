@@ -8,6 +8,8 @@ STDIN, STDOUT, STDERR = range(3)
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in {9, 10}}
 _CONTROLS |= dict.fromkeys(range(0xDC80, 0xDD00), "\ufffd")  # bytes that are not UTF-8
 
+_BADGE = "\x1b[1m\x1b[106m\x1b[30mi\x1b[0m\x1b[0m \x1b[96mInfo → \x1b[0m\x1b[0m"
+
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
     """Write everything, also to a descriptor that somebody made non-blocking. Raises OSError."""
@@ -63,6 +65,16 @@ def err(text: str, end: str = "\n") -> None:
         write_all(STDERR, _shown(text + end, STDERR))
     except OSError:
         return
+
+
+def note(descriptor: int, text: str) -> None:
+    """Write a remark, with the badge and the colours of Docker's command where there is a terminal."""
+    first, *rest = text.split("\n")
+    if os.isatty(descriptor):
+        lines = [f"{_BADGE}\x1b[3m{first}\x1b[0m", *(f"         \x1b[3m{line}\x1b[0m" for line in rest)]
+    else:
+        lines = [f" Info -> {first}", *(f"         {line}" for line in rest)]
+    write_all(descriptor, ("\n" + "\n".join(lines) + "\n").encode())
 
 
 def terminal_size(descriptor: int) -> tuple[int, int] | None:

@@ -8,8 +8,7 @@ from cais.cli.command import Command, CommandError, Invocation
 from cais.cli.credentials import authorization
 from cais.cli.flags import Flag, filter_flag, number, switch
 from cais.cli.formats import Columns
-from cais.cli.login import note
-from cais.cli.output import STDOUT, out
+from cais.cli.output import STDOUT, note, out
 from cais.cli.platform import platform_query
 from cais.cli.progress import show
 from cais.cli.pull import pull
