@@ -77,7 +77,7 @@ def _tag(call: Invocation) -> int:
             f"Error parsing reference: {go_quote(target)} is not a valid repository/tag: {error}"
         ) from None
     reference = reference.tagged()
-    images.tag(call.engine, source, reference.familiar_name, reference.tag)
+    images.tag(call.engine, source, f"{reference.domain}/{reference.path}", reference.tag)
     return 0
 
 
