@@ -13,18 +13,21 @@ import logging
 import os
 import socket
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from cais.distribution.reference import Reference
-from cais.engine import attach, changes, export, logs, recovery, seccomp, starting
+from cais.engine import attach, changes, explain, explain_run, export, logs, recovery, seccomp, starting
 from cais.engine.adjust import Adjustments
 from cais.engine.container import Condition, Container
 from cais.engine.containers import Containers
 from cais.engine.events import EventBus
 from cais.engine.execs import Execs
+from cais.engine.explain import Sources
+from cais.engine.explain_models import Explanation, RunPlan
+from cais.engine.explain_run import RunOptions
 from cais.engine.filters import Filters
 from cais.engine.health import HealthChecks
 from cais.engine.host import Host, read_host
@@ -32,6 +35,7 @@ from cais.engine.image import Image, ImageUser
 from cais.engine.image_commit import CommitRequest, draft
 from cais.engine.images import Images
 from cais.engine.lifecycle import Lifecycle
+from cais.engine.models import CreateRequest
 from cais.engine.prune import Pruned, Pruning
 from cais.engine.settings import Settings
 from cais.engine.statefolder import StateFolder
@@ -130,7 +134,8 @@ class Engine:
             image = await self.images.commit(wanted, base, self._upper(container), check)
         finally:
             if pausing and container.paused:
-                await to_the_end(self.adjust.unpause(container))
+                with suppress(Conflict):  # it has ended
+                    await to_the_end(self.adjust.unpause(container))
         if reference is not None:
             image = await self.images.tag(image, reference)
         attributes = container.event_attributes(
@@ -139,16 +144,26 @@ class Engine:
         self.events.emit("container", "commit", container.id, attributes)
         return image
 
+    async def explain(self, container: Container) -> Explanation:
+        """What there is to say of a container. Raises NotFound when it is removed meanwhile."""
+        return await explain.explain(container, self._sources())
+
+    async def explain_run(self, request: CreateRequest, options: RunOptions) -> RunPlan:
+        """What running a container would do; nothing is changed, the request excepted. Raises InvalidArgument."""
+        return await explain_run.explain_run(request, options, self._sources())
+
     async def prune(self, filters: Filters) -> Pruned:
         """Removes the containers that don't run and that the filters let through. Raises InvalidArgument, Conflict."""
         return await self._pruning.prune(filters)
+
+    def _sources(self) -> Sources:
+        return Sources(self.settings, self.host, self.containers, self.images)
 
     def _upper(self, container: Container) -> Path:
         return self.containers.folder(container.id) / "rw" / "diff"
 
     def _lower(self, container: Container) -> list[str]:
-        image = self.images.get(container.record.image_id)
-        return [*self.images.lower_dirs(image), str(self.settings.init_layer)]
+        return list(self.containers.lower_dirs(self.images.get(container.record.image_id)))
 
     async def _open(self, stack: AsyncExitStack) -> None:
         if os.geteuid() != 0:

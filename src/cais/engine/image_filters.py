@@ -12,6 +12,7 @@ from cais.engine.image import Image
 from cais.engine.image_store import ImageStore
 from cais.engine.times import parse_moment_ns
 from cais.errors import InvalidArgument
+from cais.storage.layers import Layer
 
 ACCEPTED: Final = frozenset({"before", "dangling", "label", "reference", "since", "until"})
 
@@ -125,6 +126,13 @@ def history(store: ImageStore, image: Image) -> list[HistoryItem]:
     items.reverse()
     items[0] = replace(items[0], id=image.id, tags=image.references)
     return items
+
+
+def layers(store: ImageStore, image: Image) -> list[tuple[Layer, str]]:
+    """The layers of an image, topmost first, each with what made it where the image says so."""
+    steps = [step.created_by for step in image.history if not step.empty_layer]
+    steps += [""] * (len(image.layers) - len(steps))
+    return [(store.layers.get(chain_id), step) for chain_id, step in zip(image.layers, steps, strict=False)][::-1]
 
 
 def layers_bytes(store: ImageStore) -> int:

@@ -76,6 +76,11 @@ class Puller:
             cannot be reached, or fails.
         """
         reference = reference.with_default_tag()
+        self.check(reference, platform)
+        return await self._join(str(reference), reference, report)
+
+    def check(self, reference: Reference, platform: Platform | None) -> None:
+        """Whether an image of that complete name can be had at all. Raises: NotFound, Unavailable."""
         if reference.domain != DOMAIN:
             raise Unavailable(
                 f'Get "https://{reference.domain}/v2/": pulling {reference.familiar} from a registry is not supported '
@@ -86,7 +91,6 @@ class Puller:
         if not matches(platform, here.os, here.architecture):
             wanted = platform_text(platform or here)
             raise NotFound(f"no matching manifest for {wanted} in the manifest list entries")
-        return await self._join(str(reference), reference, report)
 
     async def _join(self, key: str, reference: Reference, report: Report) -> Image:
         making = self._makings.get(key)

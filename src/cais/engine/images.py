@@ -28,6 +28,7 @@ from cais.engine.models import timestamp
 from cais.engine.progress import Report, silent
 from cais.errors import Conflict, InvalidArgument, NotFound
 from cais.storage.database import Database
+from cais.storage.layers import Layer
 
 __all__ = ["HistoryItem", "Image", "ImageUser", "Images", "PrunedImages", "Removed"]
 
@@ -94,6 +95,14 @@ class Images:
     def history(self, image: Image) -> list[HistoryItem]:
         """The steps that made an image, newest first."""
         return image_filters.history(self._store, image)
+
+    def layers_of(self, image: Image) -> list[tuple[Layer, str]]:
+        """The image's layers, topmost first, each with what made it where the image says so."""
+        return image_filters.layers(self._store, image)
+
+    def check_pull(self, reference: Reference, platform: Platform | None = None) -> None:
+        """Raises what `pull` would before it begins: NotFound, Unavailable."""
+        self._puller.check(reference.with_default_tag(), platform)
 
     def shared_sizes(self) -> dict[str, int]:
         """For each image's id, the bytes of its layers that another image has too."""
