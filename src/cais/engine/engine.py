@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -114,14 +114,6 @@ class Engine:
         self.events.emit("container", "export", container.id, container.event_attributes())
         return archive
 
-    async def explain(self, container: Container) -> Explanation:
-        """What there is to say of a container. Raises NotFound when it is removed meanwhile."""
-        return await explain.explain(container, self._sources())
-
-    async def explain_run(self, request: CreateRequest, options: RunOptions) -> RunPlan:
-        """What running a container would do; nothing is changed, the request excepted. Raises InvalidArgument."""
-        return await explain_run.explain_run(request, options, self._sources())
-
     async def commit(self, container: Container, request: CommitRequest, reference: Reference | None) -> Image:
         """An image of what the container has changed, named where a name is given.
 
@@ -142,7 +134,8 @@ class Engine:
             image = await self.images.commit(wanted, base, self._upper(container), check)
         finally:
             if pausing and container.paused:
-                await to_the_end(self.adjust.unpause(container))
+                with suppress(Conflict):  # it has ended
+                    await to_the_end(self.adjust.unpause(container))
         if reference is not None:
             image = await self.images.tag(image, reference)
         attributes = container.event_attributes(
@@ -150,6 +143,14 @@ class Engine:
         )
         self.events.emit("container", "commit", container.id, attributes)
         return image
+
+    async def explain(self, container: Container) -> Explanation:
+        """What there is to say of a container. Raises NotFound when it is removed meanwhile."""
+        return await explain.explain(container, self._sources())
+
+    async def explain_run(self, request: CreateRequest, options: RunOptions) -> RunPlan:
+        """What running a container would do; nothing is changed, the request excepted. Raises InvalidArgument."""
+        return await explain_run.explain_run(request, options, self._sources())
 
     async def prune(self, filters: Filters) -> Pruned:
         """Removes the containers that don't run and that the filters let through. Raises InvalidArgument, Conflict."""
