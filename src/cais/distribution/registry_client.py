@@ -171,7 +171,7 @@ class Registry:
                     yield answer
                     return
                 self._learn(answer)
-                self._tokens.pop(tuple(sorted(scopes)), None)
+                self._forget_token(scopes, authorization)
                 if not self._challenges:
                     yield answer
                     return
@@ -235,6 +235,13 @@ class Registry:
                     raise NoCredentials(method, _shown(url))
                 return basic(*pair)
         return None
+
+    def _forget_token(self, scopes: Collection[str], authorization: str | None) -> None:
+        """Forget a token that was refused, unless another request has replaced it meanwhile."""
+        key = tuple(sorted(scopes))
+        token = self._tokens.get(key)
+        if token is not None and authorization == f"Bearer {token.value}":
+            del self._tokens[key]
 
     async def _token(self, challenge: Challenge, scopes: Collection[str]) -> str:
         key = tuple(sorted(scopes))

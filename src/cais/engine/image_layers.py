@@ -10,7 +10,7 @@ in the same pull or in a later one. Pulls that want the same layer share its dow
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -114,6 +114,11 @@ class LayerFetcher:
             await asyncio.gather(*(job.result() for job in jobs))
             yield
 
+    def has_all(self, layers: Sequence[WantedLayer]) -> bool:
+        """Whether nothing is to be fetched."""
+        with closing(self._store.layers.lease()) as lease:
+            return all(self._is_here(layer, lease) for layer in layers)
+
     def _is_here(self, layer: WantedLayer, lease: Lease) -> bool:
         """Whether a layer is in the store, with a blob that reproduces it; it is kept then."""
         return bool(self._store.layers.archives(layer.diff_id)) and lease.keep(layer.chain_id) is not None
@@ -212,6 +217,9 @@ class LayerFetcher:
                 await self._receive(repository, layer, job, writer)
                 job.tell(Progress("Verifying Checksum", layer.part))
                 await to_the_end(asyncio.to_thread(_commit, job.lease, writer, digest))
+            except CaisError as error:
+                await to_the_end(asyncio.to_thread(writer.close, error))  # who follows is told the same
+                raise
             finally:
                 await to_the_end(asyncio.to_thread(writer.close))
         await self._store.list_blob(digest)
@@ -241,8 +249,9 @@ class LayerFetcher:
                 broken = error
             if broken is None:
                 if writer.offset != descriptor.size:
-                    await asyncio.to_thread(writer.abort)
-                    raise InvalidArgument(_wrong_size(descriptor, writer.offset))
+                    wrong = InvalidArgument(_wrong_size(descriptor, writer.offset))
+                    await asyncio.to_thread(writer.abort, wrong)
+                    raise wrong
                 return
             failures = 0 if writer.offset - before >= _PROGRESS_BYTES else failures + 1
             if failures >= ATTEMPTS:
@@ -279,8 +288,11 @@ async def _write_all(
 
     await run_with_body(pieces(), write)
     if is_too_much:
-        await asyncio.to_thread(writer.abort)
-        raise InvalidArgument(f"blob {descriptor.digest} is larger than the {descriptor.size} bytes of its descriptor")
+        wrong = InvalidArgument(
+            f"blob {descriptor.digest} is larger than the {descriptor.size} bytes of its descriptor"
+        )
+        await asyncio.to_thread(writer.abort, wrong)
+        raise wrong
     return broken
 
 

@@ -31,7 +31,7 @@ from cais.engine.image import Image
 from cais.engine.image_layers import LayerFetcher, OpenRepository, wanted_layers
 from cais.engine.image_store import Events, ImageStore, NewImage
 from cais.engine.models import timestamp
-from cais.engine.progress import Progress, Report
+from cais.engine.progress import Progress, Report, silent
 from cais.errors import CaisError, Internal, InvalidArgument, NotFound
 
 _log: Final = logging.getLogger("cais.engine.images")
@@ -123,7 +123,8 @@ class RegistryPuller:
             manifest=described.manifest.data, manifest_type=described.manifest.media_type,
         )  # fmt: skip
         before = self._store.find_reference(reference)
-        async with self._layers.fetched(source, layers, report):
+        is_whole = self._layers.has_all(layers) and before == new.id
+        async with self._layers.fetched(source, layers, silent if is_whole else report):
             image = await self._store.store(new, timestamp(time.time_ns()))
         report(Progress(f"Digest: {digest}"))
         what = "Image is up to date" if before == new.id else "Downloaded newer image"

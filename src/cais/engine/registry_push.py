@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -25,7 +26,7 @@ from cais.engine.image import Image, short_id
 from cais.engine.image_store import Events, ImageStore, NewImage
 from cais.engine.models import timestamp
 from cais.engine.progress import Progress, Report
-from cais.errors import InvalidArgument, NotFound, Unavailable
+from cais.errors import CaisError, InvalidArgument, NotFound, Unavailable
 from cais.storage.layers import Lease
 
 ATTEMPTS: Final = 5
@@ -189,14 +190,18 @@ class RegistryPusher:
             if await _mounted(repository, blob.digest, source):
                 tell(f"Mounted from {source.path}")
                 return
+        damage: list[CaisError] = []
         for attempt in range(ATTEMPTS):
             try:
                 location = await repository.begin(blob.digest)
                 assert location is not None  # noqa: S101  nothing was to be mounted
-                await repository.upload(location, blob.digest, blob.size, lambda: self._pieces(blob, part, report))
+                pieces = partial(self._pieces, blob, part, report, damage)
+                await repository.upload(location, blob.digest, blob.size, pieces)
                 tell("Pushed")
                 return
             except (Refused, Unreachable) as error:
+                if damage:
+                    raise damage[0] from error
                 if attempt == ATTEMPTS - 1 or (isinstance(error, Refused) and not _may_pass(error)):
                     raise
                 wanted = error.retry_after_seconds if isinstance(error, Refused) else None
@@ -204,17 +209,23 @@ class RegistryPusher:
                 tell(f"Retrying in {max(1, round(seconds))} seconds")
                 await asyncio.sleep(seconds)
 
-    async def _pieces(self, blob: Descriptor, part: str, report: Report) -> AsyncIterator[bytes]:
-        """The bytes of a blob, verified while they are read."""
-        with await asyncio.to_thread(self._store.blobs.reader, blob.digest) as reader:
-            sent = 0
-            told = time.monotonic()
-            while piece := await asyncio.to_thread(reader.read, _PIECE_BYTES):
-                yield piece
-                sent += len(piece)
-                if part and (sent == blob.size or time.monotonic() - told >= _TELL_SECONDS):
-                    told = time.monotonic()
-                    report(Progress("Pushing", part, sent, blob.size))
+    async def _pieces(
+        self, blob: Descriptor, part: str, report: Report, damage: list[CaisError]
+    ) -> AsyncIterator[bytes]:
+        """The bytes of a blob, verified while they are read; `damage` gets what is wrong with them."""
+        try:
+            with await asyncio.to_thread(self._store.blobs.reader, blob.digest) as reader:
+                sent = 0
+                told = time.monotonic()
+                while piece := await asyncio.to_thread(reader.read, _PIECE_BYTES):
+                    yield piece
+                    sent += len(piece)
+                    if part and (sent == blob.size or time.monotonic() - told >= _TELL_SECONDS):
+                        told = time.monotonic()
+                        report(Progress("Pushing", part, sent, blob.size))
+        except CaisError as error:
+            damage.append(error)
+            raise
 
     def _repositories_with(self, digest: str, reference: Reference) -> list[Reference]:
         """Other repositories of the same registry that a blob was pulled from or pushed to, so far as is known."""
