@@ -272,3 +272,20 @@ def test_many_requests_on_one_connection(caisd: Daemon) -> None:
         received = b""
         while received.count(b"\r\n\r\nOK") < 50:
             received += client.recv(65536)
+
+
+def test_an_exec_can_be_killed(caisd: Daemon) -> None:
+    """Docker has no such request; without it nobody could end a command that takes too long."""
+    container = _create(caisd, "sleep", "100")
+    _start(caisd, container)
+    answer = caisd.ask("POST", f"/containers/{container}/exec", {"Cmd": ["sleep", "100"]})
+    path = f"/exec/{answer.json['Id'].text}"
+    assert caisd.ask("POST", f"/cais{path}/kill").status == 409
+    assert caisd.ask("POST", f"{path}/start", {"Detach": True}).status == 200
+    assert caisd.ask("POST", f"/cais{path}/kill?signal=SIGNOPE").status == 400
+    assert caisd.ask("POST", f"/cais{path}/kill?signal=SIGTERM").status == 204
+    wait_until(lambda: not caisd.ask("GET", f"{path}/json").json["Running"].flag)
+    assert caisd.ask("GET", f"{path}/json").json["ExitCode"].number == 143
+    assert caisd.ask("POST", f"/cais{path}/kill").status == 409
+    assert caisd.ask("POST", "/cais/exec/absent/kill").status == 404
+    assert caisd.inspect(container)["State"]["Running"].flag

@@ -1,15 +1,19 @@
 """The commands about images, against a real engine and a real registry."""
 
+import base64
 import json
 import os
 import tarfile
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.harness.engine import Daemon
-from tests.harness.loopback_registry import PASSWORD, USER, loopback_registry, put_index
+from tests.harness.registry import PASSWORD, USER, real_registry
+
+SECRET = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 
 
 @pytest.fixture
@@ -33,8 +37,18 @@ def _names(daemon: Daemon) -> set[str]:
 
 @pytest.fixture(scope="module")
 def registry() -> Iterator[str]:
-    with loopback_registry() as address:
-        yield address
+    with real_registry(password=True) as running:
+        yield running.name
+
+
+def put_index(address: str, repository: str, tag: str, members: Sequence[object]) -> None:
+    """Store an OCI index of manifests, given by their descriptors, which the registry has."""
+    media_type = "application/vnd.oci.image.index.v1+json"
+    body = json.dumps({"schemaVersion": 2, "mediaType": media_type, "manifests": members}).encode()
+    headers = {"Content-Type": media_type, "Authorization": f"Basic {SECRET}"}
+    url = f"http://{address}/v2/{repository}/manifests/{tag}"
+    request = urllib.request.Request(url, body, headers, method="PUT")
+    urllib.request.urlopen(request, timeout=10)  # noqa: S310
 
 
 @pytest.fixture
@@ -222,7 +236,11 @@ def test_credentials_come_from_a_helper_and_from_the_environment(cais: Daemon, l
     (config / "config.json").write_text(json.dumps({"credHelpers": {logged_in: "toy"}}))
     helped = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "DOCKER_CONFIG": str(config)}
     assert cais.docker("push", "-q", name, environment=helped).stdout == f"{name}\n"
-    given = {"DOCKER_AUTH_CONFIG": json.dumps({"auths": {logged_in: {"auth": "c29tZW9uZTpwdw=="}}})}
+    given = {
+        "DOCKER_AUTH_CONFIG": json.dumps(
+            {"auths": {logged_in: {"auth": base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()}}}
+        )
+    }
     assert cais.docker("push", "-q", name, environment=given).stdout == f"{name}\n"
     assert cais.docker("push", "-q", name).returncode == 1
 

@@ -56,7 +56,7 @@ def test_in_the_background_it_serves_when_the_command_returns(folders: Daemon) -
     assert "caisd" in (folders.root / "own.log").read_text()
     again = _run(folders, "--detach", "-H", folders.host)
     assert again.returncode == 1
-    assert f"in use by another caisd (pid {pid})" in again.stderr
+    assert f"in use by another engine (pid {pid})" in again.stderr
     assert folders.answers()
 
 

@@ -14,7 +14,7 @@ from cais.cli.settings import Settings
 
 Capture = pytest.CaptureFixture[str]
 HOST = "registry.test:5000"
-TOKEN = "token of an identity"  # noqa: S105 -- nobody's
+TOKEN = "token of an identity"
 
 # Keeps what it is given in a file beside itself, and writes down what it was asked.
 HELPER = """\

@@ -286,3 +286,17 @@ def test_any_messages_arrive_however_the_stream_is_cut(messages: list[dict[str, 
             data = data[cut:]
             received += [message for message, _ in other.receive_available()]
         assert received == messages
+
+
+def test_hanging_up_is_noticed_though_a_copy_of_the_socket_is_left(channels: tuple[Channel, Channel]) -> None:
+    """As it is in a process that was forked meanwhile. What was sent before arrives."""
+    one, other = channels
+    copy = os.dup(one.fileno())
+    try:
+        one.send({"type": "last"})
+        one.hang_up()
+        assert other.receive()[0] == {"type": "last"}
+        with pytest.raises(ChannelClosed):
+            other.receive()
+    finally:
+        os.close(copy)

@@ -1,5 +1,6 @@
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def test_it_is_for_root_alone(settings: Settings) -> None:
 
 def test_one_engine_at_a_time(settings: Settings) -> None:
     with StateFolder(settings):
-        with pytest.raises(Conflict, match=rf"in use by another caisd \(pid {os.getpid()}\)"):
+        with pytest.raises(Conflict, match=rf"in use by another engine \(pid {os.getpid()}\)"):
             StateFolder(settings).open()
     with StateFolder(settings):
         pass
@@ -37,6 +38,43 @@ def test_the_lock_does_not_outlive_a_crash(settings: Settings) -> None:
     folder.close()
     with StateFolder(settings):
         pass
+
+
+@pytest.mark.parametrize("disowns", [False, True])
+def test_a_forked_process_does_not_keep_the_lock(settings: Settings, disowns: bool) -> None:
+    """Neither when the owner closes the folder nor, once it has disowned it, when the owner crashes."""
+    folder = StateFolder(settings)
+    folder.open()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        if disowns:
+            folder.disown()
+        os.close(writing)
+        os.read(reading, 1)
+        os._exit(0)
+    try:
+        if disowns:
+            with pytest.raises(Conflict):
+                StateFolder(settings).open()
+            _wait_until_let_go(child, settings.data_root / "lock")
+            folder.disown()  # what a crash does
+        else:
+            folder.close()
+        with StateFolder(settings):
+            pass
+    finally:
+        os.close(writing)
+        os.close(reading)
+        os.waitpid(child, 0)
+
+
+def _wait_until_let_go(pid: int, path: Path) -> None:
+    """Wait until a process has no descriptor of a file."""
+    deadline = time.monotonic() + 10
+    while any(os.path.samefile(link, path) for link in Path(f"/proc/{pid}/fd").iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_the_identity_stays(settings: Settings) -> None:

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from cais.api.containers import terminal_size
 from cais.api.hijack import Hijacked, content_type, hijack
-from cais.api.http import empty_answer, json_answer, read_json
+from cais.api.http import empty_answer, json_answer, read_json, text_query
 from cais.engine import views
 from cais.engine.attach import parse_detach_keys
 from cais.engine.engine import Engine
@@ -26,6 +26,7 @@ class ExecHandlers:
             web.post("/containers/{id}/exec", self.create),
             web.post("/exec/{id}/start", self.start),
             web.post("/exec/{id}/resize", self.resize),
+            web.post("/cais/exec/{id}/kill", self.kill),
             web.get("/exec/{id}/json", self.inspect, allow_head=False),
         ]
 
@@ -58,6 +59,11 @@ class ExecHandlers:
         rows, columns = terminal_size(request)
         await self._engine.execs.resize(self._engine.execs.find(request.match_info["id"]), rows, columns)
         return empty_answer(200)
+
+    async def kill(self, request: web.Request) -> web.StreamResponse:
+        """POST /cais/exec/{id}/kill"""
+        await self._engine.execs.kill(self._engine.execs.find(request.match_info["id"]), text_query(request, "signal"))
+        return empty_answer()
 
     async def inspect(self, request: web.Request) -> web.StreamResponse:
         """GET /exec/{id}/json"""

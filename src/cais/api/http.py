@@ -46,7 +46,6 @@ _STATUS: Final[dict[type[CaisError], int]] = {
 }
 
 _NO: Final = frozenset({"", "0", "no", "false", "none"})
-_VERSION_KEY: Final = "cais.version"
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -103,16 +102,10 @@ def parse_version(text: str) -> tuple[int, int]:
     return version
 
 
-def remember_version(request: web.Request) -> None:
-    """Checks the version prefix of the request's path and keeps it for `api_version`."""
-    prefix = request.match_info.get("version")
-    request[_VERSION_KEY] = parse_version(prefix) if prefix else MAX_VERSION
-
-
 def api_version(request: web.Request) -> tuple[int, int]:
-    """The API version that the client speaks; the newest when its path names none."""
-    version: tuple[int, int] = request.get(_VERSION_KEY, MAX_VERSION)
-    return version
+    """The API version that the client speaks; the newest when its path names none. Raises InvalidArgument."""
+    prefix = request.match_info.get("version")
+    return parse_version(prefix) if prefix else MAX_VERSION
 
 
 def bool_query(request: web.Request, name: str, default: bool = False) -> bool:

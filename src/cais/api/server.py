@@ -16,7 +16,8 @@ from cais.api.container_data import DataHandlers
 from cais.api.containers import ContainerHandlers
 from cais.api.exec import ExecHandlers
 from cais.api.explain import ExplainHandlers
-from cais.api.http import MAX_VERSION, error_answer, remember_version, status_of, version_text
+from cais.api.hijack import Hijacked
+from cais.api.http import MAX_VERSION, api_version, error_answer, status_of, version_text
 from cais.api.image_extensions import ImageExtensionHandlers
 from cais.api.registries import RegistryHandlers
 from cais.api.system import SystemHandlers
@@ -77,6 +78,7 @@ class ApiServer:
         """Stops accepting, ends the streams that only wait, and lets requests that do something finish."""
         for server in self._servers:
             server.close()
+        await self._engine.settle()
         for connection in list(self._connections):
             connection.cancel_waiting()
         if self._runner is not None:
@@ -112,7 +114,7 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     transport = request.transport
     protocol = transport.get_protocol() if transport is not None else None
     try:
-        remember_version(request)
+        api_version(request)
         response = await handler(request)
         status = response.status
         return response
@@ -126,9 +128,9 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         if status in {404, 405}:
             return error_answer(404, "page not found")
         return error_answer(status, error.text or error.reason)
-    except ConnectionError:
+    except ConnectionError:  # the client is gone
         status = 499
-        raise
+        return Hijacked()
     except Exception as error:  # noqa: BLE001  a defect: the client is told, and the log has the whole story
         status = 500
         _log.exception("%s %s failed", request.method, request.path)

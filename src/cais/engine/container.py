@@ -41,11 +41,12 @@ class Container:
 
     `lock` guards what takes several steps: starting, pausing, recording an end, removing. Everything else changes at
     once, in the event loop. `ending`: somebody asked for the end that is to come, so it is followed by no restart.
+    `inherited`: an earlier engine started it.
     """
 
     __slots__ = (
-        "_exit_waiters", "_removal_waiters", "backoff", "early_events", "ending", "execs", "lock", "monitor", "record",
-        "removed", "removing", "restart_timer", "restarting", "starting", "waiting_clients",
+        "_exit_waiters", "_removal_waiters", "backoff", "early_events", "ending", "execs", "inherited", "lock",
+        "monitor", "record", "removed", "removing", "restart_timer", "restarting", "starting", "waiting_clients",
     )  # fmt: skip
 
     def __init__(self, record: Record) -> None:
@@ -55,6 +56,7 @@ class Container:
         self.starting = False
         self.restarting = False
         self.ending = False
+        self.inherited = False
         self.backoff = Backoff()
         self.restart_timer: asyncio.TimerHandle | None = None
         self.removing = False

@@ -65,6 +65,7 @@ class Engine:
         self.images = Images(self.database, settings.data_root, self.events, settings.registries)
         self.runtime = Runtime(settings.exec_root)
         self._tasks = Tasks()
+        self._folder = StateFolder(settings)
         self._trash = Trash(settings.trash)
         self._stack = AsyncExitStack()
         self.containers: Containers
@@ -83,6 +84,18 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.aclose()
+
+    async def settle(self) -> None:
+        """Before it closes: begins nothing more by itself, and finishes what it has begun, such as removals.
+
+        So whoever waits for an end is told it either by this engine or by the next.
+        """
+        self.lifecycle.close()
+        await self._tasks.settle()
+
+    def disown(self) -> None:
+        """In a process that was forked from the one that opened it: leaves the state folder to that one alone."""
+        self._folder.disown()
 
     async def attach(self, container: Container, connection: socket.socket, options: attach.AttachOptions) -> None:
         """Serves a client on its connection, which is taken over."""
@@ -170,8 +183,8 @@ class Engine:
             raise Forbidden("the engine must run as root")
         settings = self.settings
         self.host = await asyncio.to_thread(read_host)
-        folder = stack.enter_context(StateFolder(settings))
-        self.id = folder.engine_id()
+        stack.enter_context(self._folder)
+        self.id = self._folder.engine_id()
         stack.push_async_callback(self.database.close)
         await self.database.open(settings.database)
         self._trash.open()

@@ -25,6 +25,7 @@ from cais.engine.events import EventBus
 from cais.engine.host import Host
 from cais.engine.models import ExecConfig, Status, strings
 from cais.engine.settings import Settings
+from cais.engine.signals import parse_signal
 from cais.engine.starting import seccomp_program
 from cais.engine.validation import check_environment
 from cais.errors import CaisError, Conflict, Internal, InvalidArgument, NotFound
@@ -179,6 +180,17 @@ class Execs:
             await monitor.resize_exec(item.id, rows, columns)
         except StartFailed as error:
             raise Conflict(f"cannot resize exec {item.id}: {error.message}") from error
+
+    async def kill(self, item: Exec, signal: str) -> None:
+        """Sends a signal, SIGKILL unless named, to an exec's process. Raises Conflict when it does not run."""
+        number = parse_signal(signal or "SIGKILL")
+        monitor = item.container.monitor
+        if monitor is None or not item.running:
+            raise Conflict(f"exec {item.id} is not running")
+        try:
+            await monitor.signal_exec(item.id, number)
+        except StartFailed as error:
+            raise Conflict(f"cannot kill exec {item.id}: {error.message}") from error
 
     def forget(self, item: Exec) -> None:
         """Drops an exec that nobody will ask for any more."""

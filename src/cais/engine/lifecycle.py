@@ -33,6 +33,8 @@ _log = logging.getLogger("cais.engine.lifecycle")
 SIGKILL = 9
 RESTARTS_AT_ONCE: Final = 8
 KILL_SECONDS = 10.0
+HANDOVER_SECONDS = 3.0
+"""For how long after its start an engine keeps what an earlier one has started, and what ended without any."""
 LOST_EXIT_CODE = 137
 LOST_ERROR = "the monitor of the container ended without a word; the container was killed"
 _EXIT_CODES = {Reason.NOT_FOUND: 127, Reason.NOT_EXECUTABLE: 126}
@@ -73,11 +75,13 @@ class Lifecycle:
         self._tasks = tasks
         self._watcher = watcher
         self._open = False
+        self._opened_at = 0.0
         self._restarting = asyncio.Semaphore(RESTARTS_AT_ONCE)
 
     def open(self) -> None:
         """Restart policies count from now on; what they want back after an end that no engine saw is started."""
         self._open = True
+        self._opened_at = asyncio.get_running_loop().time()
         for container in self._containers:
             record = container.record
             if record.state.active and record.state.status is not Status.RESTARTING:
@@ -91,7 +95,7 @@ class Lifecycle:
                 self._restart_after(container, 0.0)
 
     def close(self) -> None:
-        """Nothing is restarted any more; the next engine will."""
+        """Nothing is restarted any more, and what ends is not removed: the next engine will."""
         self._open = False
         for container in self._containers:
             _stop_timer(container)
@@ -256,10 +260,30 @@ class Lifecycle:
         if state.status is Status.RESTARTING:
             container.record.restart_count += 1
             self._restart_after(container, container.backoff.next_seconds(ran_seconds))
-        self._tasks.start(self._after_end(container), f"end of container {container.id[:12]}")
+        self.remove_soon(container)
 
     def remove_soon(self, container: Container) -> None:
-        """Removes a container that was to be removed at its end."""
+        """Saves a container that has ended, and removes it if it was to be removed at its end.
+
+        That waits a little where an earlier engine may have been asked for the exit code: whoever did asks again.
+        """
+        loop = asyncio.get_running_loop()
+        wait_seconds = 0.0
+        if not self._open:
+            wait_seconds = HANDOVER_SECONDS
+        elif container.inherited:
+            wait_seconds = self._opened_at + HANDOVER_SECONDS - loop.time()
+        if wait_seconds > 0 and container.record.host_config.AutoRemove:
+            self._containers.save(container)
+            loop.call_later(wait_seconds, self._follow_late, container)
+        else:
+            self._follow_end(container)
+
+    def _follow_late(self, container: Container) -> None:
+        if self._open:
+            self._follow_end(container)
+
+    def _follow_end(self, container: Container) -> None:
         self._tasks.start(self._after_end(container), f"end of container {container.id[:12]}")
 
     def _comes_back(self, container: Container) -> bool:
@@ -346,6 +370,7 @@ class Lifecycle:
         state = container.record.state
         container.monitor = monitor
         container.ending = False
+        container.inherited = not fresh
         state.status = status
         state.pid = monitor.pid
         state.exit_code = 0

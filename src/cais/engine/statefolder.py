@@ -64,7 +64,14 @@ class StateFolder:
             raise
 
     def close(self) -> None:
-        """Gives the lock back."""
+        """Gives the lock back, also where a process that was forked from this one has a copy of the descriptor."""
+        if self._lock >= 0:
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
+            self.disown()
+
+    def disown(self) -> None:
+        """Drops the descriptor. In a process that was forked from the owner this leaves the lock to the owner alone."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -87,7 +94,7 @@ class StateFolder:
         except BlockingIOError:
             holder = os.pread(self._lock, 32, 0).decode("ascii", "replace").strip()
             raise Conflict(
-                f"the state folder {str(self._settings.data_root)!r} is in use by another caisd"
+                f"the state folder {str(self._settings.data_root)!r} is in use by another engine"
                 + (f" (pid {holder})" if holder else "")
             ) from None
         os.ftruncate(self._lock, 0)

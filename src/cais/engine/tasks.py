@@ -24,6 +24,11 @@ class Tasks:
         self._running.add(task)
         task.add_done_callback(self._done)
 
+    async def settle(self, timeout_seconds: float = 5.0) -> None:
+        """Waits for what runs now to end, for a while."""
+        if self._running:
+            await asyncio.wait(set(self._running), timeout=timeout_seconds)
+
     async def close(self, timeout_seconds: float = 5.0) -> None:
         """Waits for the tasks to end, cancels those that have not by then, and waits for these too."""
         self._closed = True

@@ -9,6 +9,7 @@ from fcntl import ioctl
 from cais.linux.libc import check, libc, syscall_locked
 
 # <linux/sched.h>
+CLONE_FS = 0x00000200
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
@@ -26,7 +27,8 @@ _IFF_UP = 1
 
 
 def unshare(flags: int) -> None:
-    """Leave the shared namespaces named in `flags` for new ones. unshare(2)."""
+    """Leave what is shared and named in `flags` for something of one's own: a namespace, or, with CLONE_FS, the umask
+    and the working folder. unshare(2)."""
     check(libc.unshare(flags))
 
 

@@ -11,7 +11,7 @@ import struct
 from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 # Linux passes 253 descriptors at most in one call (SCM_MAX_FD).
@@ -125,6 +125,12 @@ class Channel:
             _close_all(descriptors)
         self._descriptors.clear()
         self._unsent.clear()
+
+    def hang_up(self) -> None:
+        """Close; the other side learns it, even where a process forked from this one has a copy of the socket."""
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.close()
 
     def _try_send(self, data: memoryview, descriptors: Sequence[int]) -> int:
         """How much of `data` the socket took."""

@@ -154,7 +154,7 @@ class _Link:
         if self._channel:
             self._loop.remove_reader(self._channel.fileno())
             self._loop.remove_writer(self._channel.fileno())
-            self._channel.close()
+            self._channel.hang_up()
             self._channel = None
 
     def _flush(self) -> None:
@@ -209,7 +209,7 @@ class _Spawner:
         if self._link:
             self._link.close()
             self._link = None
-        self._channel.close()
+        self._channel.hang_up()
 
     def wait(self) -> None:
         """Wait until the process has ended; it is killed when that takes long. Blocks; for a thread."""

@@ -8,6 +8,7 @@ children do inside a container never loads a file of the container.
 import contextlib
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -29,6 +30,7 @@ def main(connection_fd: int) -> NoReturn:
     credentials.set_command_line("cais-runtime")
     credentials.set_dumpable(False)
     reset_signals()
+    _raise_open_files()
     _ignore_children()
     hierarchy = open_hierarchy()
     channel = Channel(socket.socket(fileno=connection_fd))
@@ -56,9 +58,17 @@ def main(connection_fd: int) -> NoReturn:
 
 
 def reset_signals() -> None:
-    """Default actions whatever caisd had, so that a container's first process finds them without further work."""
+    """Default actions, nothing blocked, whatever caisd had: a container's first process finds them without work."""
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}:
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _raise_open_files() -> None:
+    """As many descriptors as this host allows, which is what containers have unless they are given a limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _ignore_children() -> None:

@@ -89,11 +89,11 @@ class Database:
         self._connection = await asyncio.get_running_loop().run_in_executor(self._thread, _open, Path(path))
 
     async def close(self) -> None:
-        """Close after what was given to `run` before. Closing twice is harmless."""
+        """Close after what was given to `run` before; its thread is gone then. Closing twice is harmless."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, connection.close)
-        self._thread.shutdown(wait=False)
+        self._thread.shutdown()
 
     async def run(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """Run `fn` in the database's thread, inside one transaction, and return what it returns.
