@@ -9,7 +9,7 @@ import msgspec
 
 from cais.distribution.oci import ContainerConfig, History, ImageConfig
 from cais.distribution.reference import parse
-from cais.distribution.registry_hosts import RegistrySettings
+from cais.distribution.registry_settings import RegistrySettings
 from cais.engine.events import EventBus
 from cais.engine.image import Image
 from cais.engine.image_store import ImageStore, NewImage

@@ -18,7 +18,7 @@ from cais.distribution.oci import Platform, digest_of
 from cais.distribution.platforms import host_platform
 from cais.distribution.reference import parse
 from cais.distribution.registry_auth import Credentials
-from cais.distribution.registry_hosts import RegistrySettings
+from cais.distribution.registry_settings import RegistrySettings
 from cais.engine.images import Images
 from cais.engine.progress import Progress
 from cais.errors import CaisError, InvalidArgument, NotFound, RegistryFailed, Unauthorized

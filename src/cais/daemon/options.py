@@ -8,7 +8,8 @@ from pathlib import Path
 from cais import __version__
 from cais.daemon.listeners import unix_path
 from cais.daemon.logs import DEFAULT_FILE, Target
-from cais.distribution.registry_hosts import RegistrySettings, parse_insecure, parse_mirror
+from cais.distribution.registry_hosts import parse_insecure, parse_mirror
+from cais.distribution.registry_settings import RegistrySettings
 from cais.engine.settings import Settings
 from cais.errors import InvalidArgument
 

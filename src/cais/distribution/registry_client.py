@@ -30,7 +30,8 @@ from cais.distribution.registry_auth import (
     scopes_of,
 )
 from cais.distribution.registry_errors import NoCredentials, Refused, Unreachable, unreachable
-from cais.distribution.registry_hosts import Endpoint, RegistrySettings, endpoints, proxy_for, tls_context
+from cais.distribution.registry_hosts import Endpoint, endpoints, proxy_for, tls_context
+from cais.distribution.registry_settings import RegistrySettings
 from cais.errors import InvalidArgument
 
 if TYPE_CHECKING:

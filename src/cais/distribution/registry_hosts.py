@@ -20,35 +20,15 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from cais.distribution.reference import DEFAULT_DOMAIN
+from cais.distribution.registry_settings import LOOPBACK, RegistrySettings
 from cais.errors import InvalidArgument
 
 HUB_HOST: Final = "registry-1.docker.io"
 HUB_SEARCH_HOST: Final = "index.docker.io"
 CERTIFICATE_FOLDERS: Final = (Path("/etc/cais/certs.d"), Path("/etc/docker/certs.d"))
-LOOPBACK: Final = ("::1/128", "127.0.0.0/8")
 
 _MAX_CERTIFICATE_BYTES: Final = 1 << 20
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-@dataclass(frozen=True, slots=True)
-class RegistrySettings:
-    """What the daemon was told about registries: see `parse_insecure` and `parse_mirror` for the forms."""
-
-    insecure: tuple[str, ...] = ()
-    mirrors: tuple[str, ...] = ()
-    max_downloads: int = 3
-    max_uploads: int = 5
-
-    @property
-    def networks(self) -> tuple[str, ...]:
-        """The networks whose registries are insecure, loopback first."""
-        return (*LOOPBACK, *(item for item in self.insecure if "/" in item))
-
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        """The named insecure registries."""
-        return tuple(item for item in self.insecure if "/" not in item)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from cais.distribution.oci import (
 from cais.distribution.platforms import host_platform, matches, platform_text
 from cais.distribution.reference import Reference
 from cais.distribution.registry_auth import NOBODY, Credentials
-from cais.distribution.registry_hosts import RegistrySettings
+from cais.distribution.registry_settings import RegistrySettings
 from cais.engine.image import Image, short_id
 from cais.engine.image_archives import ImportRequest, leased, single_layer_image, unpack_file
 from cais.engine.image_store import Events, ImageStore, NewImage

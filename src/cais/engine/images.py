@@ -15,7 +15,7 @@ from cais.distribution.oci import ContainerConfig, Platform
 from cais.distribution.platforms import host_platform
 from cais.distribution.reference import Reference
 from cais.distribution.registry_auth import NOBODY, Credentials
-from cais.distribution.registry_hosts import RegistrySettings
+from cais.distribution.registry_settings import RegistrySettings
 from cais.engine import image_filters, image_prune, image_save
 from cais.engine.filters import Filters
 from cais.engine.image import Image, ImageUser

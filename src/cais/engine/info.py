@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from cais import __version__
 from cais.distribution.platforms import host_platform
-from cais.distribution.registry_hosts import RegistrySettings
+from cais.distribution.registry_settings import RegistrySettings
 from cais.engine.engine import Engine
 from cais.engine.models import Status, timestamp
 from cais.engine.unsupported import RUNTIME

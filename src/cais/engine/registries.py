@@ -20,8 +20,9 @@ from cais.distribution.reference import DEFAULT_DOMAIN, Reference
 from cais.distribution.registry_auth import NOBODY, Credentials
 from cais.distribution.registry_client import Registry, connect, connect_to, read_document
 from cais.distribution.registry_errors import NoCredentials, Refused, Unreachable, failed, pull_error
-from cais.distribution.registry_hosts import RegistrySettings, parse_insecure, search_endpoints
+from cais.distribution.registry_hosts import parse_insecure, search_endpoints
 from cais.distribution.registry_repository import Document, Repository
+from cais.distribution.registry_settings import RegistrySettings
 from cais.engine.filters import Filters
 from cais.errors import InvalidArgument, RegistryFailed, Unauthorized
 

@@ -25,8 +25,9 @@ from cais.distribution.reference import Reference
 from cais.distribution.registry_auth import Credentials
 from cais.distribution.registry_client import connect_to
 from cais.distribution.registry_errors import NoCredentials, Refused, Unreachable, pull_error
-from cais.distribution.registry_hosts import Endpoint, RegistrySettings, endpoints, mirrors
+from cais.distribution.registry_hosts import Endpoint, endpoints, mirrors
 from cais.distribution.registry_repository import Document, Repository
+from cais.distribution.registry_settings import RegistrySettings
 from cais.engine.image import Image
 from cais.engine.image_layers import LayerFetcher, OpenRepository, wanted_layers
 from cais.engine.image_store import Events, ImageStore, NewImage

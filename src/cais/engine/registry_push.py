@@ -20,8 +20,8 @@ from cais.distribution.reference import Reference
 from cais.distribution.registry_auth import Credentials
 from cais.distribution.registry_client import Registry, connect, delay_seconds
 from cais.distribution.registry_errors import NoCredentials, Refused, Unreachable, failed
-from cais.distribution.registry_hosts import RegistrySettings
 from cais.distribution.registry_repository import Repository
+from cais.distribution.registry_settings import RegistrySettings
 from cais.engine.image import Image, short_id
 from cais.engine.image_store import Events, ImageStore, NewImage
 from cais.engine.models import timestamp
