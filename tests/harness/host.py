@@ -201,7 +201,7 @@ def _cgroups() -> list[str]:
 
 def _processes() -> list[str]:
     marked = set(processes_naming(TEST_ROOT_PREFIX)) | set(processes_naming(TEST_ENVIRONMENT + "="))
-    marked |= {pid for pid in _pids() if "/cais" in _cgroup_of(pid) or _comm(pid).startswith("cais-")}
+    marked |= {pid for pid in _pids() if "/cais" in cgroup_of(pid) or _comm(pid).startswith("cais-")}
     marked |= set(descendants(os.getpid()))
     return [f"{pid} {command_line(pid)} {open_files(pid)}" for pid in marked if alive(pid)]
 
@@ -213,7 +213,8 @@ def _comm(pid: int) -> str:
         return ""
 
 
-def _cgroup_of(pid: int) -> str:
+def cgroup_of(pid: int) -> str:
+    """The control groups of `pid`, as /proc shows them; "" when it is gone."""
     try:
         return Path(f"/proc/{pid}/cgroup").read_text("utf-8", errors="replace")
     except OSError:

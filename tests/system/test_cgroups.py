@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from cais.errors import CaisError
-from cais.runtime.cgroups import Cgroup, CgroupError, DeviceRule, Hierarchy, Resources, open_hierarchy, sweep
+from cais.runtime.cgroups import Cgroup, CgroupError, DeviceRule, Hierarchy, Resources, files, open_hierarchy, sweep
 from cais.runtime.cgroups.detect import layout_from
 from cais.runtime.cgroups.hybrid import HybridHierarchy
+from cais.runtime.cgroups.resources import Throttle
 from cais.runtime.cgroups.v1 import V1Hierarchy
 from cais.runtime.cgroups.v2 import V2Hierarchy
 
@@ -161,7 +162,7 @@ def test_a_process_joins_by_itself(hierarchy: Hierarchy, parent: str) -> None:
     group = hierarchy.create(f"{parent}/a", Resources())
 
     def join() -> int:
-        group.join()
+        files.enter(group.entries())
         lines = Path("/proc/self/cgroup").read_text("ascii").splitlines()
         return sum(line.endswith(f":{parent}/a") for line in lines)
 
@@ -218,6 +219,43 @@ def test_limits_are_set_changed_and_reported(hierarchy: Hierarchy, parent: str) 
     assert group.stats().pids_limit == 77
     group.update(resources(memory={"limit": -1}, pids={"limit": -1}))
     assert (group.stats().memory_limit_bytes, group.stats().pids_limit) == (None, None)
+
+
+def test_the_limits_in_force_can_be_read(hierarchy: Hierarchy, parent: str) -> None:
+    for controller in ("memory", "cpu", "cpuset", "pids"):
+        needs(hierarchy, controller)
+    group = hierarchy.create(
+        f"{parent}/a",
+        resources(
+            memory={"limit": 64 * MEBIBYTE, "swap": 96 * MEBIBYTE, "reservation": 32 * MEBIBYTE},
+            cpu={"quota": 25_000, "period": 50_000, "cpus": "0"},
+            pids={"limit": 7},
+        ),
+    )
+    limits = group.limits()
+    assert (limits.memory_bytes, limits.memory_reservation_bytes) == (64 * MEBIBYTE, 32 * MEBIBYTE)
+    assert limits.memory_swap_bytes in {96 * MEBIBYTE, None}  # where swap is not accounted
+    assert (limits.cpu_quota_us, limits.cpu_period_us, limits.cpus, limits.pids) == (25_000, 50_000, "0", 7)
+    assert (limits.cpu_shares, limits.cpu_weight) in {(1024, None), (None, 100)}
+    assert (limits.pids_refused, limits.throttles) == (0, ())
+
+
+def test_a_group_without_limits_has_none(hierarchy: Hierarchy, parent: str) -> None:
+    limits = hierarchy.create(f"{parent}/a", Resources()).limits()
+    assert (limits.memory_bytes, limits.memory_swap_bytes, limits.memory_reservation_bytes) == (None, None, None)
+    assert (limits.cpu_quota_us, limits.pids, limits.throttles) == (None, None, ())
+
+
+def test_rates_of_a_block_device_can_be_read(hierarchy: Hierarchy, parent: str) -> None:
+    if not hierarchy.features().io_throttle:
+        pytest.skip("rates of block devices can't be limited in this hierarchy")
+    whole = [name for name in sorted(os.listdir("/sys/block")) if not name.startswith(("zram", "fd"))]
+    if not whole:
+        pytest.skip("there is no block device")
+    major, _, minor = Path("/sys/block", whole[0], "dev").read_text("ascii").strip().partition(":")
+    device = {"major": int(major), "minor": int(minor), "rate": 1 << 20}
+    group = hierarchy.create(f"{parent}/a", resources(blockIO={"throttleReadBpsDevice": [device]}))
+    assert group.limits().throttles == (Throttle("rbps", int(major), int(minor), 1 << 20),)
 
 
 def test_a_swap_limit_below_the_memory_limit_is_refused(hierarchy: Hierarchy, parent: str) -> None:

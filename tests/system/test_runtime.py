@@ -394,12 +394,28 @@ async def test_a_masked_path_that_is_a_link_hides_what_it_leads_to(lab: Lab, tmp
 # Limits
 
 
+@pytest.mark.parametrize(
+    ("script", "exit_code", "signal"), [("exit 137", 137, 0), ("kill -USR1 $$; sleep 9", 138, 10), ("exit 3", 3, 0)]
+)
+async def test_an_end_by_a_signal_is_told_from_an_exit_code_like_it(
+    lab: Lab, script: str, exit_code: int, signal: int
+) -> None:
+    # pid 1 of a PID namespace takes no signal from inside for which it has no handler
+    container = await lab.start(shell(script), linux={"namespaces": [{"type": "mount"}]})
+    end = await container.end()
+    assert isinstance(end, Exited)
+    assert (end.exit_code, end.signal, end.oom) == (exit_code, signal, None)
+
+
 async def test_lack_of_memory_is_told(lab: Lab) -> None:
     resources = {"memory": {"limit": 20 << 20, "swap": 20 << 20}}
     container = await lab.start(shell("x=x; while :; do x=$x$x; done"), linux={"resources": resources})
     end = await container.end()
     assert isinstance(end, Exited)
-    assert (end.exit_code, end.oom_killed) == (137, True)
+    assert (end.exit_code, end.signal, end.oom_killed) == (137, 9, True)
+    assert end.oom is not None
+    assert (end.oom.limit_bytes, end.oom.kills) == (20 << 20, 1)
+    assert 19 << 20 < end.oom.peak_bytes <= 20 << 20
     assert any(isinstance(event, Oom) for event in container.events)
 
 

@@ -362,9 +362,9 @@ async def test_what_is_started_just_when_it_is_forgotten_starts(container: Conta
 async def test_a_joiner_that_is_killed_while_it_waits_is_replaced(container: Container) -> None:
     for number in range(5):
         container.monitor.prepare_exec(ExecRequest(str(number), process(["true"])))
-        await eventually(lambda: len(joiners(container)) == 1)
-        for pid in joiners(container):
-            os.kill(pid, signal.SIGKILL)
+        await asyncio.sleep(0.05)  # that of the process before it is gone
+        (waiting,) = joiners(container)
+        os.kill(waiting, signal.SIGKILL)
         client = Client()
         await container.exec(shell("echo on"), exec_id=str(number), client=client)
         assert await client.read_all() == b"on\n"
@@ -394,6 +394,78 @@ async def test_the_end_of_the_container_or_of_caisd_ends_those_that_wait(lab: La
     found = await lab.runtime.adopt(forsaken.id, forsaken.exit_file, forsaken.on_event)
     assert found is not None
     forsaken.monitor = found
+
+
+# A spare one, for the next
+
+
+async def spare(container: Container) -> int:
+    """The joiner that waits for the next process; one has ended, whose joiner was in the control groups."""
+
+    def waiting() -> list[int]:
+        return [pid for pid in joiners(container) if f"/{container.id}\n" not in host.cgroup_of(pid)]
+
+    await eventually(lambda: len(joiners(container)) == len(waiting()) == 1)
+    return waiting()[0]
+
+
+async def test_a_spare_serves_the_next_process_whatever_it_is_to_do(container: Container) -> None:
+    assert await container.run(["echo", "first"]) == (0, "first\n")
+    waiting = await spare(container)
+    assert await container.monitor.pids() == [container.monitor.pid]
+    await container.run(["true"])
+    await eventually(lambda: not host.alive(waiting))  # it was the one that did it
+    await spare(container)
+    document = shell("echo $A; id -u; pwd; cat /proc/self/cgroup", user="daemon", env=["PATH=/bin", "A=b"], cwd="/var")
+    code, output = await container.run(document)
+    assert (code, output.splitlines()[:3]) == (0, ["b", "1", "/var"])
+    assert await container.run(["cat", "/proc/1/cgroup"]) == (0, "\n".join(output.splitlines()[3:]) + "\n")
+
+
+async def test_a_spare_sees_what_changed_while_it_waited(container: Container) -> None:
+    assert (await container.run(process(["id", "-u"], user="daemon")))[1] == "1\n"
+    await spare(container)
+    await container.run(["sed", "-i", "s/^daemon:x:1:/daemon:x:77:/", "/etc/passwd"])
+    await spare(container)
+    assert (await container.run(process(["id", "-u"], user="daemon")))[1] == "77\n"
+
+
+async def test_a_spare_holds_nothing_of_the_container_s_streams(lab: Lab) -> None:
+    client = Client(stdin=True)
+    container = await lab.start(["cat"], clients=[client], open_stdin=True, stdin_once=True)
+    await container.run(["true"])
+    waiting = await spare(container)
+    assert not {item for item in host.open_files(waiting) if item.endswith("-json.log") or "epoll" in item}
+    await client.send(b"typed")
+    client.end_input()
+    assert await client.read_all() == b"typed"
+    assert await container.exit_code() == 0
+    await eventually(lambda: not host.alive(waiting))
+
+
+async def test_a_spare_of_another_kind_makes_way(container: Container) -> None:
+    await container.run(["true"])
+    waiting = await spare(container)
+    client = Client()
+    await container.exec(shell("tty", terminal=True), exec_id="t", client=client)
+    assert await client.read_all() == b"/dev/pts/0\r\n"
+    client.close()
+    await eventually(lambda: not host.alive(waiting))
+    await spare(container)
+    assert await container.run(["true"]) == (0, "")
+
+
+async def test_a_spare_that_is_killed_is_not_missed(container: Container) -> None:
+    await container.run(["true"])
+    for _ in range(3):
+        os.kill(await spare(container), signal.SIGKILL)
+        assert await container.run(["echo", "on"]) == (0, "on\n")
+
+
+async def test_a_spare_goes_when_nobody_comes(container: Container) -> None:
+    await container.run(["true"])
+    await spare(container)
+    await eventually(lambda: joiners(container) == [])
 
 
 async def test_thousands_of_them_leak_nothing(container: Container) -> None:

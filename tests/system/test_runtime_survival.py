@@ -70,7 +70,7 @@ async def test_what_ended_while_there_was_no_caisd_is_recorded(lab: Lab) -> None
     assert not await adopt(lab, container)
     record = read_exit_record(container.exit_file)
     assert record is not None
-    assert (record.exit_code, record.oom_killed, record.error) == (9, False, "")
+    assert (record.exit_code, record.oom_killed, record.error, record.signal) == (9, False, "", 0)
     assert container.logged() == [("stdout", "last words\n")]
     container.events.append(record)
 

@@ -186,9 +186,9 @@ def test_every_descriptor_from_one_on_is_closed_but_one() -> None:
         try:
             for _ in range(20):
                 os.dup(0)
-            fs.close_from(3, keep=10)
+            fs.close_from(3, 10)
             left = {int(name) for name in os.listdir("/proc/self/fd")}
-            fs.close_from(5, keep=3)
+            fs.close_from(5, 3)
             fs.close_from(3)
             status = 0 if left - {3} == {0, 1, 2, 10} else 2  # 3 was that of the list itself
             status = status or (0 if len(os.listdir("/proc/self/fd")) == 4 else 3)

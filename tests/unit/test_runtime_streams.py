@@ -72,7 +72,8 @@ class Process:
 def process(tmp_path: Path) -> Iterator[Process]:
     made = Process(tmp_path)
     yield made
-    made.streams.abandon()
+    made.streams.drain()
+    made.streams.end()
 
 
 @pytest.fixture
@@ -302,7 +303,7 @@ def test_a_stalled_client_does_not_and_misses_nothing(process: Process, clock: C
     assert data == b"0123456789abcde\n" * (written // 16)
 
 
-def test_an_abandoned_process_leaves_nothing_open(tmp_path: Path) -> None:
+def test_a_process_that_ended_leaves_nothing_open(tmp_path: Path) -> None:
     gc.collect()
     before = open_files()
     process = Process(tmp_path)
@@ -310,8 +311,8 @@ def test_an_abandoned_process_leaves_nothing_open(tmp_path: Path) -> None:
     os.close(process.stdin)
     os.close(process.stdout)
     os.close(process.stderr)
-    process.streams.abandon()
-    process.streams.drain()  # closes the log
+    process.streams.drain()
+    process.streams.end()
     assert client.recv(1) == b""
     client.close()
     del process
@@ -347,7 +348,8 @@ class Terminal:
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
     made = Terminal(tmp_path)
     yield made
-    made.streams.abandon()
+    made.streams.drain()
+    made.streams.end()
 
 
 def test_a_terminal_echoes_and_translates(terminal: Terminal) -> None:

@@ -37,7 +37,7 @@ def _record(host_config: dict[str, Any] | None = None, host: Host = HOST, **conf
 
 
 def _build(record: Record, host: Host = HOST) -> Any:
-    return json.loads(spec.build(record, host, ETC, "/cais"))
+    return json.loads(spec.encode(spec.build(record, host, ETC, "/cais")))
 
 
 def _mount(document: Any, destination: str) -> Any:

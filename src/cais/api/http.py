@@ -174,7 +174,7 @@ def _wanted(values: dict[str, bool] | list[str] | None) -> list[str]:
 
 
 async def read_json(request: web.Request, kind: type[T]) -> T | None:
-    """The JSON body of a request as a `kind`; None when there is no body.
+    """The JSON body of a request as a `kind`; None when there is no body, or it is null.
 
     InvalidArgument when the content type is another, or the body is not valid.
     """
@@ -184,7 +184,7 @@ async def read_json(request: web.Request, kind: type[T]) -> T | None:
         return None
     if request.content_type != JSON_TYPE:
         raise InvalidArgument(f"unsupported Content-Type header ({declared}): must be '{JSON_TYPE}'")
-    if not body:
+    if body.strip() in {b"", b"null"}:
         return None
     return decode(body, kind)
 

@@ -15,6 +15,7 @@ from cais.api.connection import Connection
 from cais.api.container_data import DataHandlers
 from cais.api.containers import ContainerHandlers
 from cais.api.exec import ExecHandlers
+from cais.api.explain import ExplainHandlers
 from cais.api.http import MAX_VERSION, error_answer, remember_version, status_of, version_text
 from cais.api.registries import RegistryHandlers
 from cais.api.system import SystemHandlers
@@ -86,6 +87,7 @@ class ApiServer:
             *ContainerHandlers(self._engine, self._tasks).routes(),
             *DataHandlers(self._engine).routes(),
             *ExecHandlers(self._engine, self._tasks).routes(),
+            *ExplainHandlers(self._engine).routes(),
             *SystemHandlers(self._engine).routes(),
             *RegistryHandlers(self._engine.images.registries).routes(),
             *images.routes(self._engine.images),

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
 class Entry:
     """Where a command is found, and what it does in one line."""
 
-    __slots__ = ("attribute", "module", "summary")
+    __slots__ = ("attribute", "module", "summary", "verbs")
 
-    def __init__(self, module: str, attribute: str, summary: str) -> None:
+    def __init__(self, module: str, attribute: str, summary: str, verbs: dict[str, Entry] | None = None) -> None:
         self.module = module
         self.attribute = attribute
         self.summary = summary
+        self.verbs = verbs or {}  # what its first argument may be the name of: a command of its own
 
     def load(self) -> Command:
         module = __import__(f"cais.cli.{self.module}", fromlist=[self.attribute])
@@ -28,6 +29,15 @@ CREATE = Entry("run", "CREATE", "Create a new container")
 DIFF = Entry("files", "DIFF", "Inspect changes to files or directories on a container's filesystem")
 EVENTS = Entry("events", "EVENTS", "Get real time events from the server")
 EXEC = Entry("execute", "EXEC", "Execute a command in a running container")
+EXPLAIN = Entry(
+    "explain",
+    "EXPLAIN",
+    "Explain a container, or what a run would do",
+    {
+        "create": Entry("explain", "EXPLAIN_CREATE", "Explain what creating and starting a container would do"),
+        "run": Entry("explain", "EXPLAIN_RUN", "Explain what running a container would do, without running it"),
+    },
+)
 EXPORT = Entry("files", "EXPORT", "Export a container's filesystem as a tar archive")
 IMAGES = Entry("images", "IMAGES", "List images")
 IMPORT = Entry("transfer", "IMPORT", "Import the contents from a tarball to create a filesystem image")
@@ -72,6 +82,7 @@ OTHERS: dict[str, Entry] = {
     "create": CREATE,
     "diff": DIFF,
     "events": EVENTS,
+    "explain": EXPLAIN,
     "export": EXPORT,
     "import": IMPORT,
     "inspect": INSPECT,
@@ -116,6 +127,7 @@ GROUPS: dict[str, tuple[str, dict[str, Entry]]] = {
             "create": CREATE,
             "diff": DIFF,
             "exec": EXEC,
+            "explain": EXPLAIN,
             "export": EXPORT,
             "inspect": INSPECT_CONTAINER,
             "kill": KILL,
@@ -206,7 +218,7 @@ def find(words: list[str]) -> Found:
     first, rest = words[0], words[1:]
     entry = COMMON.get(first) or OTHERS.get(first) or HIDDEN.get(first)
     if entry is not None:
-        return Found(first, entry, rest)
+        return _behind(first, entry, rest)
     if first not in GROUPS:
         raise UnknownCommandError("", first, [*COMMON, *OTHERS, *GROUPS])
     commands = GROUPS[first][1]
@@ -218,4 +230,10 @@ def find(words: list[str]) -> Found:
     name = SYNONYMS.get(first, {}).get(rest[0], rest[0])
     if name not in commands:
         raise UnknownCommandError(first, rest[0], list(commands))
-    return Found(f"{first} {name}", commands[name], rest[1:])
+    return _behind(f"{first} {name}", commands[name], rest[1:])
+
+
+def _behind(path: str, entry: Entry, rest: list[str]) -> Found:
+    """The command itself, or the one that the next word is the verb of."""
+    verb = entry.verbs.get(rest[0]) if rest else None
+    return Found(path, entry, rest) if verb is None else Found(f"{path} {rest[0]}", verb, rest[1:])

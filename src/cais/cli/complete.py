@@ -110,7 +110,14 @@ class _Question:
                 yield from ((f"--{name}={value}", text) for value, text in self._values(flag, path))
         elif word.startswith("-"):
             yield from _flag_names(command.flags)
-        elif command.most is None or len(given) < command.most:
+        else:
+            yield from self._argument(command, found.entry, len(given))
+
+    def _argument(self, command: Command, entry: commands.Entry, before: int) -> Answers:
+        """The names that an argument of a command may be; `before` is how many stand before it."""
+        if not before:
+            yield from _summaries(entry.verbs)
+        if command.most is None or before < command.most:
             yield from ((name, "") for name in self._names(command.completes))
 
     def _values(self, flag: Flag, path: str) -> Answers:

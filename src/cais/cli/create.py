@@ -87,7 +87,7 @@ def _create_or_pull(engine: Engine, given: Parsed, config: ContainerConfig) -> C
             reference = Reference(config["Image"]).tagged()
         except ValueError as error:
             raise CommandError(str(error)) from None
-    name, platform, choice = given.text("name"), _platform(given), given.text("pull")
+    name, platform, choice = given.text("name"), platform_of(given), given.text("pull")
     if choice == "always" and reference is not None:
         _pull(engine, given, reference)
     try:
@@ -104,8 +104,9 @@ def _create_or_pull(engine: Engine, given: Parsed, config: ContainerConfig) -> C
 def _pull(engine: Engine, given: Parsed, reference: Reference) -> None:
     from cais.cli.pull import pull  # noqa: PLC0415 -- once an image
 
-    pull(engine, reference, _platform(given), None if given.on("quiet") else STDERR)
+    pull(engine, reference, platform_of(given), None if given.on("quiet") else STDERR)
 
 
-def _platform(given: Parsed) -> str:
+def platform_of(given: Parsed) -> str:
+    """The platform that is asked for by the flag, or else by the environment."""
     return given.text("platform") or os.environ.get("DOCKER_DEFAULT_PLATFORM", "")

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 
 
-def _config(call: Invocation) -> ContainerConfig:
+def creation_config(call: Invocation) -> ContainerConfig:
+    """What the flags and arguments of `run` and `create` ask for. Raises CommandError."""
     image, *command = call.arguments
     columns, rows = terminal_size(STDOUT) or (0, 0)
     try:
@@ -38,19 +39,25 @@ def _config(call: Invocation) -> ContainerConfig:
 
 
 def _create(call: Invocation) -> int:
-    config = _config(call)
+    config = creation_config(call)
     out(create_container(call.engine, call.flags, config))
     return 0
 
 
-def _run(call: Invocation) -> int:
-    given = call.flags
-    config = _config(call)
-    if given.on("detach"):
-        if given.texts("attach"):
+def run_config(call: Invocation) -> ContainerConfig:
+    """What `run` creates a container from: nothing is attached to one that is detached. Raises CommandError."""
+    config = creation_config(call)
+    if call.flags.on("detach"):
+        if call.flags.texts("attach"):
             raise CommandError("conflicting options: cannot specify both --attach and --detach")
         config["AttachStdin"] = config["AttachStdout"] = config["AttachStderr"] = config["StdinOnce"] = False
-    else:
+    return config
+
+
+def _run(call: Invocation) -> int:
+    given = call.flags
+    config = run_config(call)
+    if not given.on("detach"):
         check_terminal(stdin=config["AttachStdin"], tty=config["Tty"])
     try:
         container = create_container(call.engine, given, config)
@@ -59,7 +66,7 @@ def _run(call: Invocation) -> int:
             out(container)
             return 0
     except (CommandError, CaisError) as error:
-        raise call.failed(str(error), _status(str(error))) from error
+        raise call.failed(str(error), failure_status(str(error))) from error
     how = Attachment(
         tty=config["Tty"],
         stdin=config["AttachStdin"],
@@ -71,13 +78,13 @@ def _run(call: Invocation) -> int:
     try:
         status = start_attached(call.engine, container, how, removed=given.on("rm"))
     except StartError as error:
-        raise call.failed(str(error), _status(str(error))) from error
+        raise call.failed(str(error), failure_status(str(error))) from error
     except EngineError as error:
         raise CommandError(str(error)) from error
     return status or 0
 
 
-def _status(message: str) -> int:
+def failure_status(message: str) -> int:
     """The exit status for an error of create or start, found as scripts expect it to be found: in the words."""
     if "executable file not found" in message or "no such file or directory" in message:
         return _NOT_FOUND

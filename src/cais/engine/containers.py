@@ -11,6 +11,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -32,6 +33,14 @@ from cais.storage.database import Database
 
 _log = logging.getLogger("cais.engine.containers")
 _RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A container that is not made yet, and what its user is to be warned of."""
+
+    record: Record
+    warnings: list[str]
 
 
 class Containers:
@@ -115,11 +124,9 @@ class Containers:
             raise InvalidArgument("config cannot be empty in order to create a container")
         name = names.check_name(name) if name else names.random_name(self._ids_by_name)
         image = self._images.resolve(request.Image)
-        warnings = _check_platform(image, request.Image, platform)
-        warnings += validation.normalise(request, self._host)
-        joining.resolve(request.host_config, self)
-        config = merge(request, image.config.defaults)
-        record = self._record(request, config, image, name)
+        check_platform(image, request.Image, platform)
+        draft = self.draft(request, name, image)
+        record = draft.record
         self._reserve(name, record.id)
         container = Container(record)
         try:
@@ -131,7 +138,28 @@ class Containers:
             self._trash.throw(self.folder(record.id))
             raise
         self._events.emit("container", "create", record.id, container.event_attributes())
-        return container, warnings
+        return container, draft.warnings
+
+    def draft(self, request: CreateRequest, name: str, image: Image, container_id: str = "") -> Draft:
+        """What `create` makes of a request, which is checked and completed in place; nothing is made.
+
+        The id is a random one unless it is given.
+        Raises InvalidArgument, Unsupported, NotFound for a container that is to be joined.
+        """
+        warnings = validation.normalise(request, self._host)
+        joining.resolve(request.host_config, self)
+        config = merge(request, image.config.defaults)
+        record = self._record(request, config, image, name, container_id or names.new_id())
+        return Draft(record, warnings)
+
+    def check_free(self, name: str) -> None:
+        """Raises Conflict when a container has this name."""
+        if name in self._ids_by_name:
+            raise _taken(name, self._ids_by_name[name])
+
+    def lower_dirs(self, image: Image) -> tuple[str, ...]:
+        """The read-only layers of a container of this image, topmost first."""
+        return (*self._images.lower_dirs(image), str(self._settings.init_layer))
 
     def save(self, container: Container) -> None:
         """Has the container's record written soon."""
@@ -198,8 +226,9 @@ class Containers:
         except CaisError as error:
             _log.error("the image of container %s cannot be removed: %s", container.id, error)
 
-    def _record(self, request: CreateRequest, config: ContainerConfig, image: Image, name: str) -> Record:
-        container_id = names.new_id()
+    def _record(
+        self, request: CreateRequest, config: ContainerConfig, image: Image, name: str, container_id: str
+    ) -> Record:
         hc = request.host_config
         hc.ShmSize = hc.ShmSize or self._settings.shm_size_bytes
         config.Hostname, config.Domainname = self._host_name(config, hc, container_id)
@@ -229,10 +258,7 @@ class Containers:
     def _reserve(self, name: str, container_id: str) -> None:
         holder = self._ids_by_name.setdefault(name, container_id)
         if holder != container_id:
-            raise Conflict(
-                f'Conflict. The container name "/{name}" is already in use by container "{holder}". '
-                "You have to remove (or rename) that container to be able to reuse that name."
-            )
+            raise _taken(name, holder)
 
     async def _store(self, record: Record) -> None:
         folder = self.folder(record.id)
@@ -303,7 +329,14 @@ def _load(connection: sqlite3.Connection) -> list[tuple[str, str, bytes]]:
     return connection.execute("SELECT id, name, record FROM containers").fetchall()
 
 
-def _check_platform(image: Image, reference: str, wanted: str) -> list[str]:
+def _taken(name: str, holder: str) -> Conflict:
+    return Conflict(
+        f'Conflict. The container name "/{name}" is already in use by container "{holder}". '
+        "You have to remove (or rename) that container to be able to reuse that name."
+    )
+
+
+def check_platform(image: Image, reference: str, wanted: str) -> None:
     """Raises NotFound when the image is for another platform than the one asked for by name."""
     platform = parse_platform(wanted)
     if platform is not None and not matches(platform, image.config.os, image.config.architecture):
@@ -311,4 +344,3 @@ def _check_platform(image: Image, reference: str, wanted: str) -> list[str]:
             f"image with reference {reference} was found but its platform ({image.config.os}/"
             f"{image.config.architecture}) does not match the specified platform ({platform_text(platform)})"
         )
-    return []

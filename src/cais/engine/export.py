@@ -29,7 +29,7 @@ async def export(upper: Path, lower: Sequence[str]) -> AsyncGenerator[bytes, Non
     Raises Internal when it cannot be begun, which is known before the generator is returned.
     """
     try:
-        root = await asyncio.to_thread(_open, [str(upper), *lower])
+        root = await asyncio.to_thread(open_merged, [str(upper), *lower])
     except OSError as error:
         raise Internal(f"cannot export: {reason(error)}") from error
     return _archive(root)
@@ -44,8 +44,8 @@ async def _archive(root: int) -> AsyncGenerator[bytes, None]:
         os.close(root)
 
 
-def _open(layers: Sequence[str]) -> int:
-    """The merged layers: a descriptor of a folder that is mounted nowhere. Raises OSError."""
+def open_merged(layers: Sequence[str]) -> int:
+    """Two layers or more, merged, topmost first: a descriptor of a folder that is mounted nowhere. Raises OSError."""
     try:
         detached = _mount([("lowerdir+", layer) for layer in layers])
     except OSError as error:

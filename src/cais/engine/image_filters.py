@@ -12,6 +12,7 @@ from cais.engine.image import Image
 from cais.engine.image_store import ImageStore
 from cais.engine.times import parse_moment_ns
 from cais.errors import InvalidArgument
+from cais.storage.layers import Layer
 
 ACCEPTED: Final = frozenset({"before", "dangling", "label", "reference", "since", "until"})
 
@@ -127,11 +128,16 @@ def history(store: ImageStore, image: Image) -> list[HistoryItem]:
     return items
 
 
+def layers(store: ImageStore, image: Image) -> list[tuple[Layer, str]]:
+    """The layers of an image, topmost first, each with what made it where the image says so."""
+    steps = [step.created_by for step in image.history if not step.empty_layer]
+    steps += [""] * (len(image.layers) - len(steps))
+    return [(store.layers.get(chain_id), step) for chain_id, step in zip(image.layers, steps, strict=False)][::-1]
+
+
 def layers_bytes(store: ImageStore) -> int:
-    """The bytes of all layers of all images, each counted once."""
-    return sum(
-        store.layers.get(chain_id).size_bytes for chain_id in {c for image in store.images() for c in image.layers}
-    )
+    """The bytes of all images on the disk: each layer once, and the blobs that are kept beside them."""
+    return sum(layer.size_bytes for layer in store.layers.layers()) + store.blobs.total_bytes()
 
 
 def shared_sizes(store: ImageStore) -> dict[str, int]:

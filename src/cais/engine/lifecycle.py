@@ -19,11 +19,11 @@ from cais.engine.containers import Containers
 from cais.engine.events import EventBus
 from cais.engine.host import Host
 from cais.engine.images import Images
-from cais.engine.models import Status
+from cais.engine.models import Asker, OomRecord, SentSignal, Status
 from cais.engine.settings import Settings
 from cais.engine.signals import parse_signal
 from cais.engine.tasks import Tasks
-from cais.errors import CaisError, Conflict, Internal, InvalidArgument, NotFound, NotModified
+from cais.errors import CaisError, Conflict, Internal, NotFound, NotModified
 from cais.runtime.client import Monitor, Runtime
 from cais.runtime.errors import Reason, StartFailed
 from cais.runtime.messages import Attachment, Detached, Event, ExecExited, Exited, Lost, Oom
@@ -121,12 +121,15 @@ class Lifecycle:
 
         Raises NotModified when it does not run.
         """
+        await self._stop(container, timeout_seconds, signal, Asker.STOP)
+
+    async def _stop(self, container: Container, timeout_seconds: int | None, signal: str, asker: Asker) -> None:
         number = parse_signal(signal) if signal else _stop_signal(container)
         if not container.active:
             raise NotModified(f"container {container.name} is already stopped")
         await self._mark_stopped(container)
         if not await self._gave_up_restarting(container):
-            await self._end(container, number, timeout_seconds)
+            await self._end(container, number, timeout_seconds, asker)
         self._events.emit("container", "stop", container.id, container.event_attributes())
 
     async def restart(self, container: Container, timeout_seconds: int | None = None, signal: str = "") -> None:
@@ -134,7 +137,7 @@ class Lifecycle:
         container.restarting = True
         try:
             if container.active:
-                await self.stop(container, timeout_seconds, signal)
+                await self._stop(container, timeout_seconds, signal, Asker.RESTART)
             await self.start(container)
         finally:
             container.restarting = False
@@ -148,7 +151,7 @@ class Lifecycle:
                 if not container.running or container.removing or container.ending:
                     return
             wait_seconds = container.backoff.next_seconds(_ran_seconds(container))
-            await self._end(container, _stop_signal(container), None)
+            await self._end(container, _stop_signal(container), None, Asker.HEALTH)
             async with container.lock:
                 if _is_let_be(container):
                     return
@@ -176,9 +179,9 @@ class Lifecycle:
         is_the_end = number == SIGKILL or not isinstance(given, str) or number == _stop_signal(container)
         container.ending = container.ending or is_the_end
         if number == SIGKILL:
-            await self._kill(container)
+            await self._kill(container, Asker.KILL)
             return
-        await self._signal(container, number)
+        await self._signal(container, number, Asker.KILL)
         if is_the_end:
             await self._let_go_on(container)
 
@@ -207,7 +210,7 @@ class Lifecycle:
             container.ending = True
             await self._gave_up_restarting(container)
             if container.running:
-                await self._kill(container)
+                await self._kill(container, Asker.REMOVE)
             async with container.lock:
                 self._watcher.halt(container)
                 await self._containers.discard(container)
@@ -231,21 +234,23 @@ class Lifecycle:
             self._on_event(container, known, event)
         return monitor is not None
 
-    def record_end(self, container: Container, exit_code: int, finished_at_ns: int, error: str, oom: bool) -> None:
+    def record_end(self, container: Container, exited: Exited) -> None:
         """The container has ended: its state changes, everyone who waits is told, and the rest follows."""
         state = container.record.state
         container.monitor = None
         state.pid = 0
-        state.exit_code = exit_code
-        state.error = error
-        state.oom_killed = state.oom_killed or oom
-        state.finished_at_ns = finished_at_ns
+        state.exit_code = exited.exit_code
+        state.error = exited.error
+        state.oom_killed = state.oom_killed or exited.oom_killed
+        state.finished_at_ns = exited.finished_at_ns
+        state.signal = exited.signal
+        state.oom = OomRecord(**exited.oom.to_json()) if exited.oom else None
         state.status = Status.RESTARTING if self._comes_back(container) else Status.EXITED
         self._watcher.halt(container)
         for item in container.execs.values():
             item.end_with_container()
         ran_seconds = _ran_seconds(container)
-        attributes = container.event_attributes(exitCode=str(exit_code), execDuration=str(int(ran_seconds)))
+        attributes = container.event_attributes(exitCode=str(exited.exit_code), execDuration=str(int(ran_seconds)))
         self._events.emit("container", "die", container.id, attributes)
         container.tell_exit()
         if state.status is Status.RESTARTING:
@@ -316,8 +321,7 @@ class Lifecycle:
             self._on_event(container, monitor, event)
 
     async def _start(self, container: Container) -> None:
-        image = self._images.get(container.record.image_id)
-        lower = (*self._images.lower_dirs(image), str(self._settings.init_layer))
+        lower = self._containers.lower_dirs(self._images.get(container.record.image_id))
         folder = self._containers.folder(container.id)
         joined = joining.join(container, self._containers)
         request = await asyncio.to_thread(
@@ -330,7 +334,7 @@ class Lifecycle:
         try:
             monitor = await self._runtime.start(request, clients, functools.partial(self._on_event, container))
         except StartFailed as error:
-            raise _translate(error) from error
+            raise starting.translate(error) from error
         self._set_running(container, monitor)
         container.drop_waiting_clients()
         self._containers.save(container)
@@ -347,6 +351,9 @@ class Lifecycle:
         state.exit_code = 0
         state.error = ""
         state.oom_killed = False
+        state.start_failure = ""
+        if fresh:
+            state.sent, state.signal, state.oom = None, 0, None
         state.started_at_ns = monitor.started_at_ns
         if status is Status.RUNNING:
             self._watcher.resume(container, fresh)
@@ -355,10 +362,13 @@ class Lifecycle:
         """Records why a container could not be started; one that was to be removed at its end is removed."""
         cause = error.__cause__
         code = _EXIT_CODES.get(cause.reason, _OTHER_EXIT_CODE) if isinstance(cause, StartFailed) else _OTHER_EXIT_CODE
-        container.record.state.exit_code = code
-        container.record.state.error = error.message
-        if container.record.state.status is Status.RESTARTING:
-            container.record.state.status = Status.EXITED
+        state = container.record.state
+        state.exit_code = code
+        state.error = error.message
+        state.start_failure = cause.reason if isinstance(cause, StartFailed) else Reason.INVALID
+        state.sent, state.signal, state.oom = None, 0, None
+        if state.status is Status.RESTARTING:
+            state.status = Status.EXITED
         container.drop_waiting_clients()
         if container.record.host_config.AutoRemove and not container.removing:
             container.removing = True
@@ -379,10 +389,10 @@ class Lifecycle:
                 container.early_events.append((monitor, event))
             return
         if isinstance(event, Exited):
-            self.record_end(container, event.exit_code, event.finished_at_ns, event.error, event.oom_killed)
+            self.record_end(container, event)
         elif isinstance(event, Lost):
             _log.error("container %s: its monitor is gone; the container was killed", container.id)
-            self.record_end(container, LOST_EXIT_CODE, event.finished_at_ns, LOST_ERROR, False)
+            self.record_end(container, Exited(LOST_EXIT_CODE, False, event.finished_at_ns, LOST_ERROR))
         elif isinstance(event, Oom):
             container.record.state.oom_killed = True
             self._events.emit("container", "oom", container.id, container.event_attributes())
@@ -414,29 +424,34 @@ class Lifecycle:
             finally:
                 container.removing = False
 
-    async def _signal(self, container: Container, number: int) -> None:
-        """Sends a signal. A container that ended just before is none the worse for it."""
+    async def _signal(self, container: Container, number: int, asker: Asker, overdue: bool = False) -> None:
+        """Sends a signal, and remembers it. A container that ended just before is none the worse for it."""
         monitor = container.monitor
         if monitor is None:
             return
+        sent = SentSignal(number=number, asker=asker, time_ns=time.time_ns(), overdue=overdue)
+        before, container.record.state.sent = container.record.state.sent, sent
+        self._containers.save(container)
         try:
             await monitor.signal(number)
         except StartFailed as error:
             _log.info("container %s: signal %d was not delivered: %s", container.id, number, error.message)
+            if container.record.state.sent is sent:
+                container.record.state.sent = before
         attributes = container.event_attributes(signal=str(number))
         self._events.emit("container", "kill", container.id, attributes)
 
-    async def _end(self, container: Container, number: int, timeout_seconds: int | None) -> None:
+    async def _end(self, container: Container, number: int, timeout_seconds: int | None, asker: Asker) -> None:
         """Asks with a signal, waits, and kills after the time the container has: None is its own, -1 for ever."""
         if timeout_seconds is None:
             given = container.record.config.StopTimeout
             timeout_seconds = given if isinstance(given, int) else self._settings.stop_timeout_seconds
         container.ending = True
         ended = container.wait(Condition.NOT_RUNNING)
-        await self._signal(container, number)
+        await self._signal(container, number, asker)
         await self._let_go_on(container)
         if not await _within(ended, None if timeout_seconds < 0 else float(timeout_seconds)):
-            await self._kill(container)
+            await self._kill(container, asker, overdue=True)
 
     async def _let_go_on(self, container: Container) -> None:
         """Processes that stand still go on: what was sent to them arrives only then."""
@@ -449,11 +464,11 @@ class Lifecycle:
                 container.record.state.status = Status.RUNNING
                 self._events.emit("container", "unpause", container.id, container.event_attributes())
 
-    async def _kill(self, container: Container) -> None:
+    async def _kill(self, container: Container, asker: Asker, overdue: bool = False) -> None:
         """Kills the container and waits for its end. Raises Internal when it does not come."""
         container.ending = True
         ended = container.wait(Condition.NOT_RUNNING)
-        await self._signal(container, SIGKILL)
+        await self._signal(container, SIGKILL, asker, overdue)
         await self._let_go_on(container)
         if not await _within(ended, KILL_SECONDS):
             raise Internal(f"could not kill container {container.id}: it has not ended after {KILL_SECONDS:.0f} s")
@@ -489,11 +504,3 @@ async def _within(future: "asyncio.Future[int]", seconds: float | None) -> bool:
     if not done:
         future.cancel()
     return bool(done)
-
-
-def _translate(error: StartFailed) -> CaisError:
-    """What a failed start is called by its cause. A user that is not there is named plainly, as in Docker."""
-    if error.message.startswith("unable to find "):
-        return InvalidArgument(error.message)
-    message = f"failed to create task for container: {error.message}"
-    return Internal(message) if error.reason is Reason.INTERNAL else InvalidArgument(message)

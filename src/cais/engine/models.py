@@ -289,10 +289,40 @@ class Health(msgspec.Struct, kw_only=True):
     log: list[HealthResult] = []
 
 
+class Asker(StrEnum):
+    """Why this engine sends a signal to a container."""
+
+    STOP = "stop"
+    KILL = "kill"
+    RESTART = "restart"
+    REMOVE = "rm"
+    HEALTH = "health"
+
+
+class SentSignal(msgspec.Struct, kw_only=True, frozen=True):
+    """A signal that this engine sent to a container. `overdue`: it had not ended in the time it was given."""
+
+    number: int
+    asker: Asker
+    time_ns: int
+    overdue: bool = False
+
+
+class OomRecord(msgspec.Struct, kw_only=True, frozen=True):
+    """The figures of a container that ran out of memory, when it ended; the limit is None where it had none."""
+
+    limit_bytes: int | None
+    peak_bytes: int
+    kills: int
+    failures: int
+
+
 class State(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Where a container is in its life; times in nanoseconds since 1970, 0 is "never".
 
     `manually_stopped`: the last thing a user did was to end it, so `unless-stopped` leaves it alone.
+    `sent`: the last signal that went to it. `signal`: the one that ended it. `start_failure`: why its last start
+    failed, one of `cais.runtime.errors.Reason`.
     """
 
     status: Status = Status.CREATED
@@ -303,6 +333,10 @@ class State(msgspec.Struct, kw_only=True, omit_defaults=True):
     started_at_ns: int = 0
     finished_at_ns: int = 0
     manually_stopped: bool = False
+    sent: SentSignal | None = None
+    signal: int = 0
+    oom: OomRecord | None = None
+    start_failure: str = ""
     health: Health | None = None
 
     @property

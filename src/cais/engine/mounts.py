@@ -98,11 +98,14 @@ def clean(path: str) -> str:
     return "/" + posixpath.normpath(path).lstrip("/")
 
 
+def missing_sources(mounts: Iterable[MountPoint]) -> list[MountPoint]:
+    """The binds whose source is not there."""
+    return [mount for mount in mounts if mount.Type == "bind" and not os.path.lexists(mount.Source)]
+
+
 def make_missing_sources(mounts: Iterable[MountPoint]) -> None:
     """Makes a folder for every bind whose source is missing, as Docker does. Raises InvalidArgument."""
-    for mount in mounts:
-        if mount.Type != "bind" or os.path.lexists(mount.Source):
-            continue
+    for mount in missing_sources(mounts):
         try:
             Path(mount.Source).mkdir(mode=0o755, parents=True, exist_ok=True)
         except OSError as error:

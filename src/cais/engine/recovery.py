@@ -21,6 +21,7 @@ from cais.engine.trash import Trash
 from cais.errors import CaisError
 from cais.linux import mount
 from cais.runtime import client
+from cais.runtime.messages import Exited
 
 _log = logging.getLogger("cais.engine.recovery")
 
@@ -83,10 +84,10 @@ def _settle(container: Container, containers: Containers, lifecycle: Lifecycle) 
     exited = client.read_exit_record(str(starting.exit_file(containers.folder(container.id))))
     if exited is not None and (state.running or exited.finished_at_ns != state.finished_at_ns):
         state.started_at_ns = state.started_at_ns or exited.finished_at_ns
-        lifecycle.record_end(container, exited.exit_code, exited.finished_at_ns, exited.error, exited.oom_killed)
+        lifecycle.record_end(container, exited)
     elif state.running:
         _log.error("container %s: %s", container.id, UNKNOWN_END)
-        lifecycle.record_end(container, UNKNOWN_EXIT_CODE, time.time_ns(), UNKNOWN_END, False)
+        lifecycle.record_end(container, Exited(UNKNOWN_EXIT_CODE, False, time.time_ns(), UNKNOWN_END))
     elif container.record.host_config.AutoRemove and state.started_at_ns:
         lifecycle.remove_soon(container)
 

@@ -8,7 +8,7 @@ import functools
 from cais.engine import spec
 from cais.engine.models import Record
 from cais.engine.settings import Settings
-from cais.runtime.cgroups import Cgroup, CgroupError, Hierarchy, Resources, Stats, open_hierarchy
+from cais.runtime.cgroups import Cgroup, CgroupError, Hierarchy, Resources, Stats, Write, open_hierarchy
 
 
 @functools.cache
@@ -22,12 +22,25 @@ def group(record: Record, settings: Settings) -> Cgroup:
     return _hierarchy().open(spec.cgroups_path(record, settings.cgroup_parent))
 
 
+def group_at(path: str) -> Cgroup:
+    """The control groups at a path, which are taken to exist. Raises CgroupError."""
+    return _hierarchy().open(path)
+
+
 def update(record: Record, settings: Settings, changed: spec.Json) -> None:
     """Changes the limits of a running container; `changed` is an OCI `linux.resources` of those alone.
 
     Raises CgroupError, with what the kernel says.
     """
     group(record, settings).update(Resources.from_oci(changed))
+
+
+def plan(wanted: spec.Json) -> tuple[Write, ...]:
+    """What will be written into the control groups of a container with these OCI `linux.resources`.
+
+    Raises InvalidArgument, CgroupError.
+    """
+    return _hierarchy().plan(Resources.from_oci(wanted))
 
 
 def stats(record: Record, settings: Settings) -> Stats:

@@ -31,3 +31,13 @@ def _by_name(text: str) -> int:
             number = _NUMBERS[base] + sign * int(offset[1:])
             return number if _NUMBERS["RTMIN"] <= number <= _NUMBERS["RTMAX"] else 0
     return _NUMBERS.get(name, 0)
+
+
+def signal_name(number: int) -> str:
+    """The name of a signal: `SIGTERM`, `SIGRTMIN+3`; "signal 99" for one that is none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        if signal.SIGRTMIN < number < signal.SIGRTMAX:
+            return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+        return "SIGSTKFLT" if number == _NUMBERS["STKFLT"] else f"signal {number}"

@@ -62,8 +62,8 @@ class EtcFiles:
     resolv_conf: str
 
 
-def build(record: Record, host: Host, etc: EtcFiles, cgroup_parent: str, joined: Joined = ALONE) -> bytes:
-    """The runtime config of a container, as the JSON of its config.json.
+def build(record: Record, host: Host, etc: EtcFiles, cgroup_parent: str, joined: Joined = ALONE) -> Json:
+    """The runtime config of a container; `encode` makes its config.json of it.
 
     `joined` is what it shares with other containers. Raises InvalidArgument for a device that is none.
     """
@@ -88,6 +88,11 @@ def build(record: Record, host: Host, etc: EtcFiles, cgroup_parent: str, joined:
         document["annotations"] = hc.Annotations
     if config.Domainname:
         document["domainname"] = config.Domainname
+    return document
+
+
+def encode(document: Json) -> bytes:
+    """A runtime config as the JSON of a config.json."""
     return _encoder.encode(document)
 
 

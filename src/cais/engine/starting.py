@@ -1,9 +1,11 @@
 """What is on disk before a container starts: its folders, the files of its /etc, its runtime config.
 
+`plan` says all that a start is made of and does nothing; `prepare` carries it out as far as the engine does.
 Everything here blocks, and is called in a thread.
 """
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from cais.engine import etcfiles, logoptions, seccomp, spec
@@ -14,8 +16,19 @@ from cais.engine.mounts import make_missing_sources
 from cais.engine.security import UNCONFINED, parse_security_options
 from cais.engine.settings import Settings
 from cais.engine.text import reason
-from cais.errors import Unavailable
+from cais.errors import CaisError, Internal, InvalidArgument, Unavailable
+from cais.runtime.errors import Reason, StartFailed
 from cais.runtime.messages import LogTarget, RootFilesystem, StartRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a start is made of. config: the OCI runtime config. bundle: the folder that it is written to."""
+
+    config: spec.Json
+    bundle: Path
+    root: RootFilesystem
+    log: LogTarget | None
 
 
 def exit_file(folder: Path) -> Path:
@@ -28,36 +41,53 @@ def log_file(folder: Path) -> Path:
     return folder / f"{folder.name}-json.log"
 
 
+def plan(
+    record: Record, host: Host, settings: Settings, folder: Path, lower: tuple[str, ...], *, joined: spec.Joined
+) -> Plan:
+    """What starting a container is made of; nothing is changed.
+
+    `lower` are the read-only layers, topmost first; `joined` is what the container shares with others.
+    Raises InvalidArgument.
+    """
+    etc = etcfiles.locations(joined.etc or folder)
+    return Plan(
+        config=spec.build(record, host, etc, settings.cgroup_parent, joined),
+        bundle=settings.bundles / record.id,
+        root=RootFilesystem(
+            lower=lower,
+            upper=str(folder / "rw" / "diff"),
+            work=str(folder / "rw" / "work"),
+            volatile=record.host_config.AutoRemove,
+        ),
+        log=_log_target(record, folder),
+    )
+
+
 def prepare(
     record: Record, host: Host, settings: Settings, folder: Path, lower: tuple[str, ...], *, joined: spec.Joined
 ) -> StartRequest:
-    """Writes what the runtime reads, and returns what it is asked.
+    """Writes what the runtime reads, and returns what it is asked. The arguments are those of `plan`.
 
-    `lower` are the read-only layers, topmost first; `joined` is what the container shares with others.
     Raises InvalidArgument, Unavailable when the disk is full.
     """
-    bundle = settings.bundles / record.id
+    planned = plan(record, host, settings, folder, lower, joined=joined)
     hc = record.host_config
     make_missing_sources(record.mounts)
     try:
         make_folders(folder)
-        bundle.mkdir(mode=0o700, parents=True, exist_ok=True)
-        etc = etcfiles.locations(joined.etc) if joined.etc else etcfiles.write(record, folder)
-        _write(bundle / "config.json", spec.build(record, host, etc, settings.cgroup_parent, joined))
+        planned.bundle.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if joined.etc is None:
+            etcfiles.write(record, folder)
+        _write(planned.bundle / "config.json", spec.encode(planned.config))
     except OSError as error:
         raise Unavailable(f"prepare container {record.id}: {reason(error)}") from error
     rows, columns = (*hc.ConsoleSize, 0, 0)[:2]
     return StartRequest(
         id=record.id,
-        bundle=str(bundle),
-        rootfs=RootFilesystem(
-            lower=lower,
-            upper=str(folder / "rw" / "diff"),
-            work=str(folder / "rw" / "work"),
-            volatile=hc.AutoRemove,
-        ),
+        bundle=str(planned.bundle),
+        rootfs=planned.root,
         exit_file=str(exit_file(folder)),
-        log=_log_target(record, folder),
+        log=planned.log,
         seccomp=seccomp_program(hc, host, settings),
         open_stdin=record.config.OpenStdin,
         stdin_once=record.config.StdinOnce,
@@ -75,6 +105,14 @@ def seccomp_program(hc: HostConfig, host: Host, settings: Settings) -> str | Non
     if profile:
         return str(seccomp.custom(profile.encode(), granted, settings.exec_root))
     return str(seccomp.program(granted, settings.exec_root))
+
+
+def translate(error: StartFailed) -> CaisError:
+    """What a failed start is called by its cause. A user that is not there is named plainly, as in Docker."""
+    if error.message.startswith("unable to find "):
+        return InvalidArgument(error.message)
+    message = f"failed to create task for container: {error.message}"
+    return Internal(message) if error.reason is Reason.INTERNAL else InvalidArgument(message)
 
 
 def _log_target(record: Record, folder: Path) -> LogTarget | None:

@@ -193,12 +193,13 @@ def read_regular(root_fd: int, path: str, limit_bytes: int) -> bytes:
         os.close(fd)
 
 
-def close_from(first: int, keep: int = -1) -> None:
-    """Close every descriptor from `first` on but `keep`. close_range(2)."""
-    if keep > first:
-        _close_range(first, keep - 1)
-    if keep >= first:
-        first = keep + 1
+def close_from(first: int, *keep: int) -> None:
+    """Close every descriptor from `first` on but those in `keep`. close_range(2)."""
+    for fd in sorted(keep):
+        if fd > first:
+            _close_range(first, fd - 1)
+        if fd >= first:
+            first = fd + 1
     _close_range(first, _MAX_DESCRIPTOR)
 
 

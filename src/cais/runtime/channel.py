@@ -50,6 +50,11 @@ class Channel:
         """The socket's descriptor, for a selector."""
         return self.socket.fileno()
 
+    @property
+    def holds_more(self) -> bool:
+        """Whether bytes were read behind the last message that was taken."""
+        return bool(self._buffer)
+
     def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
         """Send one message whole, waiting where the socket is full. Raises: ChannelClosed."""
         data = _encode(message, descriptors)

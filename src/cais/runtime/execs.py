@@ -1,8 +1,9 @@
 """The further processes of a container, from the request to the end.
 
 A joiner is not waited for: what it does inside the container may take as long as the container's files let it, and
-the monitor has other things to do. It can be made ahead: between a client's two requests, to create an exec and to
-start it, there is time for most of its work.
+the monitor has other things to do. It can begin ahead: between a client's two requests, to create an exec and to
+start it, there is time for most of its work. And who executes one command often executes another soon: a spare joiner,
+for a process of the same kind, is made when one has ended, and waits for a while.
 """
 
 import os
@@ -31,6 +32,7 @@ _END_SECONDS = 10.0  # how long a killed process may take to end
 _KILLED = 128 + signal.SIGKILL
 _PID_LOOKS, _PID_SECONDS = 20, 0.0001
 _MOST_AHEAD = 8  # joiners that wait for a start
+_SPARE_AFTER_SECONDS, _SPARE_SECONDS = 0.01, 15.0  # when a spare is made, and how long it waits
 
 Pipes = tuple[int, int, int]
 # Called with the pid of the process, or with why there is none
@@ -45,6 +47,7 @@ class Task:
     pidfd: int
     streams: Streams
     exit_code: int | None = None
+    signal: int = 0  # the number of the one that ended it
 
     def reap(self) -> bool:
         """Take the exit status, 128 + its number for a signal; False while the process runs. `pidfd` stays open."""
@@ -52,6 +55,7 @@ class Task:
         if result is None:
             return False
         signalled = result.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
+        self.signal = result.si_status if signalled else 0
         self.exit_code = 128 + result.si_status if signalled else result.si_status
         return True
 
@@ -60,13 +64,14 @@ class Task:
 class _Starting:
     """A process whose joiner is at work. client: the descriptor of its client, which belongs to this until it runs.
 
-    done: None until somebody has asked for the start. ahead: it was prepared before that. goes: the joiner may go on,
-    and is told so when its terminal, if it is to have one, is here and has its size.
+    request: None while the joiner is a spare. done: None until somebody has asked for the start. ahead: it was prepared
+    before that. goes: the joiner may go on, and is told so when its terminal, if it is to have one, is here and has its
+    size.
     """
 
-    request: ExecRequest
+    kind: joiner.Kind
+    request: ExecRequest | None
     main_pidfd: int
-    streams: Streams
     channel: Channel
     shared: SharedNumbers
     pipes: Pipes | None
@@ -100,6 +105,9 @@ class Execs:
         self._on_exited = on_exited
         self._starting: dict[int, _Starting] = {}
         self._tasks: dict[str, Task] = {}
+        self._last: tuple[ExecRequest, int] | None = None  # what was started last: a spare is for such a one
+        self._spare: _Starting | None = None
+        self._due: float | None = None  # when a spare is to be made, or to go; time.monotonic()
 
     @property
     def tasks(self) -> list[Task]:
@@ -140,9 +148,10 @@ class Execs:
         if starting is not None:
             starting.request = request  # with the terminal's size, which only the start knows
         if starting is None or not _let_go(starting):
-            starting = self._fork_joiner(request, main_pidfd)
+            starting = self._begin(request, main_pidfd)
             _let_go(starting)
         starting.client, starting.options, starting.done = client, options, done
+        self._last = request, main_pidfd
 
     def forget(self, exec_id: str) -> None:
         """End the joiner of a process that was prepared and is not going to be started."""
@@ -154,28 +163,68 @@ class Execs:
     def forget_prepared(self) -> None:
         """End every joiner that waits for a start: who prepared it is gone."""
         for starting in list(self._starting.values()):
-            self.forget(starting.request.id)
+            if starting.request is not None:
+                self.forget(starting.request.id)
 
     def prepare(self, request: ExecRequest, main_pidfd: int) -> None:
         """Have a joiner do what can be done before the start, unless many wait already. Raises: OSError."""
-        if sum(starting.done is None for starting in self._starting.values()) < _MOST_AHEAD:
-            self._fork_joiner(request, main_pidfd).ahead = True
+        if self._waiting() < _MOST_AHEAD:
+            self._begin(request, main_pidfd).ahead = True
 
-    def _fork_joiner(self, request: ExecRequest, main_pidfd: int) -> _Starting:
+    def due_seconds(self) -> float | None:
+        """How long `tend` need not be called; None: until something happens."""
+        return None if self._due is None else max(0.0, self._due - time.monotonic())
+
+    def tend(self) -> None:
+        """Make the spare joiner when it is time to, or end it when it has waited for long enough."""
+        if self._due is None or time.monotonic() < self._due:
+            return
+        self._due = None
+        if self._spare is not None:
+            _signal(self._spare.joiner_fd, signal.SIGKILL)
+        elif self._last is not None and not self._waiting():
+            try:
+                self._spare = self._fork_joiner(*self._last, spare=True)
+            except OSError:
+                return  # the next one begins from the beginning
+            self._due = time.monotonic() + _SPARE_SECONDS
+
+    def _waiting(self) -> int:
+        """How many joiners wait for a start."""
+        return sum(starting.done is None for starting in self._starting.values())
+
+    def _begin(self, request: ExecRequest, main_pidfd: int) -> _Starting:
         """Begin with a start, up to where the joiner waits to be told to go on. Raises: OSError."""
-        terminal = bool(request.process.get("terminal"))
+        spare, kind = self._spare, joiner.Kind.of(request)
+        self._spare = self._due = None
+        if spare is not None and spare.kind == kind:
+            try:
+                spare.channel.send({"type": "process", "process": request.process})
+            except ChannelClosed:
+                pass  # it was killed while it waited
+            else:
+                spare.request, spare.ahead = request, True
+                return spare
+        elif spare is not None:
+            _signal(spare.joiner_fd, signal.SIGKILL)
+        return self._fork_joiner(request, main_pidfd)
+
+    def _fork_joiner(self, request: ExecRequest, main_pidfd: int, *, spare: bool = False) -> _Starting:
+        """Fork a joiner, or a spare one for requests like this. Raises: OSError."""
+        kind = joiner.Kind.of(request)
         with ExitStack() as undo:
             mine, theirs = pair()
             undo.callback(mine.close)
             with theirs:
                 shared = SharedNumbers()
                 undo.callback(shared.close)
-                their_pipes, pipes = (None, None) if terminal else make_pipes(request.open_stdin)
+                their_pipes, pipes = (None, None) if kind.terminal else make_pipes(kind.open_stdin)
                 undo.callback(close_all, pipes)
                 try:
                     joining = joiner.Joining(
-                        self._container_id, self._cgroup, main_pidfd, _NAMESPACES, request, their_pipes, theirs, shared
-                    )
+                        self._container_id, self._cgroup, main_pidfd, _NAMESPACES, kind, request.process, spare,
+                        their_pipes, theirs, shared,
+                    )  # fmt: skip
                     pid = os.fork()
                     if pid == 0:
                         joiner.run(joining)
@@ -184,7 +233,7 @@ class Execs:
                 finally:
                     close_all(their_pipes)
             undo.pop_all()
-        starting = _Starting(request, main_pidfd, self._new_streams(request.id), Channel(mine), shared, pipes, pid, fd)
+        starting = _Starting(kind, None if spare else request, main_pidfd, Channel(mine), shared, pipes, pid, fd)
         self._starting[fd] = starting
         self._poller.add(starting.channel.fileno(), select.EPOLLIN, lambda _: self._on_message(starting))
         self._poller.add(fd, select.EPOLLIN, lambda _: self._on_joiner_end(starting))
@@ -193,7 +242,8 @@ class Execs:
     def _find_prepared(self, exec_id: str) -> _Starting | None:
         """The process of that id that waits for its start; None where none does, or its joiner found no way."""
         for starting in self._starting.values():
-            if starting.request.id == exec_id and starting.done is None and starting.failure is None:
+            request = starting.request
+            if request is not None and request.id == exec_id and starting.done is None and starting.failure is None:
                 return starting
         return None
 
@@ -257,9 +307,10 @@ class Execs:
             if not starting.started:
                 self._on_started(starting, pid)
             return
-        starting.streams.abandon()
         close_all(starting.pipes)
         close_all((starting.terminal_fd,))
+        if starting is self._spare:
+            self._spare = self._due = None
         if errno:
             text = f"start a process in the container: {os.strerror(errno)}"
             starting.failure = starting.failure or StartFailed(Reason.INVALID, text)
@@ -272,6 +323,8 @@ class Execs:
 
     def _retry(self, starting: _Starting) -> bool:
         """A joiner was killed while it waited, for want of memory perhaps, before that was noticed: make another."""
+        if starting.request is None:
+            return False
         try:
             again = self._fork_joiner(starting.request, starting.main_pidfd)
         except OSError:
@@ -282,19 +335,22 @@ class Execs:
 
     def _on_started(self, starting: _Starting, pid: int) -> None:
         """The joiner has done its part: its sibling is a child of this process."""
+        if starting.request is None:
+            raise RuntimeError("a spare joiner started a process")
         starting.started = True
         exec_id = starting.request.id
-        task = Task(pid, os.pidfd_open(pid), starting.streams)
+        streams = self._new_streams(exec_id)
+        task = Task(pid, os.pidfd_open(pid), streams)
         self._tasks[exec_id] = task
         self._poller.add(task.pidfd, select.EPOLLIN, lambda _: self._on_end(exec_id, task))
         if starting.done is not None:
             starting.done(pid)
         if starting.client is not None and starting.options is not None:
-            starting.streams.attach(starting.client, starting.options)
+            streams.attach(starting.client, starting.options)
         if starting.pipes is not None:
-            starting.streams.use_pipes(*starting.pipes)
+            streams.use_pipes(*starting.pipes)
         else:  # not before the client is attached, which would miss what is read by then
-            starting.streams.use_terminal(starting.terminal_fd, with_input=True)
+            streams.use_terminal(starting.terminal_fd, with_input=True)
 
     def _on_end(self, exec_id: str, task: Task) -> None:
         if task.reap():
@@ -306,6 +362,8 @@ class Execs:
         task.streams.drain()
         self._on_exited(exec_id, task.exit_code or 0)  # before the client sees its stream end
         task.streams.end()
+        if self._spare is None:
+            self._due = time.monotonic() + _SPARE_AFTER_SECONDS
 
 
 def make_pipes(with_input: bool) -> tuple[Pipes, Pipes]:
@@ -341,10 +399,10 @@ def _signal(pidfd: int, number: int) -> None:
 def _let_go(starting: _Starting) -> bool:
     """Let a joiner go on, now or when its terminal has come; False where it is gone."""
     starting.goes = True
-    if starting.request.process.get("terminal"):
+    if starting.kind.terminal:
         if starting.terminal_fd < 0:
             return True
-        if starting.request.terminal_size:
+        if starting.request is not None and starting.request.terminal_size:
             tty.set_size(starting.terminal_fd, *starting.request.terminal_size)
     try:
         starting.channel.send({"type": "go"})

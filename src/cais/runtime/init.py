@@ -15,6 +15,7 @@ from cais.linux import credentials, mount, namespaces, tty
 from cais.linux.fs import close_from
 from cais.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWNS, CLONE_NEWPID
 from cais.runtime import plan, process, reaper, rootfs, users
+from cais.runtime.cgroups.files import enter
 from cais.runtime.cgroups.interface import Cgroup, Hierarchy
 from cais.runtime.cgroups.resources import Resources
 from cais.runtime.channel import Channel, ChannelClosed
@@ -63,10 +64,10 @@ def report(channel: Channel, error: StartFailed, has_group: bool = True) -> None
 
 def _enter_groups(cgroup: Cgroup, spec: Spec, version: int) -> None:
     """Join the control groups, then the namespaces: a private cgroup namespace is rooted where the caller is."""
-    cgroup.join()
+    enter(cgroup.entries())
     os.setsid()
     os.umask(0)
-    process.set_oom_score(spec.process)
+    process.set_oom_score(spec.process.oom_score_adj)
     _enter_namespaces(spec, version)
 
 
@@ -90,7 +91,7 @@ def _run(request: StartRequest, spec: Spec, cgroup: Cgroup, stdio: Stdio | None,
     mount.pivot_root(root.fd)
     process.own_streams(stdio, user.uid)
     # From here on paths that the image chose are followed: nothing of the host may be within their reach.
-    close_from(3, keep=channel.fileno())
+    close_from(3, channel.fileno())
     path, env = process.prepare(spec.process, user, seccomp_program)
     channel.send({"type": "executing"})
     if request.init:

@@ -6,22 +6,29 @@ container does not have and closes every descriptor but the process's own; only 
 container's PID namespace, and that child goes straight to exec. The child is made with CLONE_PARENT, so that the
 monitor reaps it; the joiner ends.
 
+A joiner comes as far as into the namespaces without knowing what it is to run, so one can be made ahead; it is in
+no control group of the container until it knows.
+
 That child can be looked at by a process of the container that may trace, and what it has could be taken from it.
 So it has no way to talk to the monitor either: its pid, or why there is none, is left in memory that the monitor
 and the joiner share, and that the child does not have.
 """
 
+import contextlib
 import errno
+import json
 import os
 import socket
+import time
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from cais.errors import CaisError
 from cais.linux import credentials, namespaces, tty
 from cais.linux.fs import DEVPTS_SUPER_MAGIC, close_from, filesystem_type, open_in_root
 from cais.linux.shared import SharedNumbers
 from cais.runtime import process, users
+from cais.runtime.cgroups.files import enter
 from cais.runtime.cgroups.interface import Cgroup
 from cais.runtime.channel import Channel, ChannelClosed
 from cais.runtime.errors import Reason, StartFailed
@@ -32,17 +39,39 @@ from cais.runtime.spec import parse_process
 # What is where in the shared memory
 PID, ERRNO = 0, 1
 _GO_BYTES = 4096
+# To end takes a process as long as it takes its child to get to exec: it lets the child go first
+_LINGER_SECONDS = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a joiner must know of a process before it enters the container. seccomp: as in `ExecRequest`."""
+
+    terminal: bool
+    open_stdin: bool
+    seccomp: str | None
+    oom_score_adj: int | None
+
+    @staticmethod
+    def of(request: ExecRequest) -> "Kind":
+        process = request.process
+        return Kind(bool(process.get("terminal")), request.open_stdin, request.seccomp, process.get("oomScoreAdj"))
 
 
 @dataclass(frozen=True, slots=True)
 class Joining:
-    """What the monitor hands to the joiner. namespaces_fd: a pidfd of the container's first process."""
+    """What the monitor hands to the joiner. namespaces_fd: a pidfd of the container's first process.
+
+    process: an OCI process object. spare: it is but an example, and a message brings the real one.
+    """
 
     container_id: str
     cgroup: Cgroup
     namespaces_fd: int
     namespace_flags: int
-    request: ExecRequest
+    kind: Kind
+    process: dict[str, Any]
+    spare: bool
     stdio: tuple[int, int, int] | None
     connection: socket.socket
     shared: SharedNumbers
@@ -65,20 +94,23 @@ def run(joining: Joining) -> NoReturn:
 
 
 def _run(joining: Joining, channel: Channel) -> NoReturn:
-    wanted = parse_process(joining.request.process)
-    seccomp_program = process.read_program(joining.request.seccomp)
+    seccomp_program = process.read_program(joining.kind.seccomp)
     os.umask(0)
-    process.set_oom_score(wanted)
-    joining.cgroup.join()
+    process.set_oom_score(joining.kind.oom_score_adj)
+    groups = joining.cgroup.entries()
+    close_from(3, channel.fileno(), joining.namespaces_fd, *groups, *(joining.stdio or ()))
     credentials.new_session_keyring(f"_ses.{joining.container_id}")
     _join_namespaces(joining)
     root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    stdio = joining.stdio or _open_terminal(root_fd, joining, channel)
+    wanted = parse_process(_await_process(joining.process, root_fd, channel) if joining.spare else joining.process)
+    enter(groups)
+    stdio = joining.stdio or _open_terminal(root_fd, channel)
     user = users.resolve(root_fd, wanted.user, wanted.additional_groups)
     process.own_streams(stdio, user.uid)
-    close_from(3, keep=channel.fileno())
+    close_from(3, channel.fileno())
     path, env = process.prepare(wanted, user, seccomp_program)
-    if not os.read(channel.fileno(), _GO_BYTES):  # "go": a client has asked for the start; read(2), as filters allow it
+    # "go": a client has asked for the start; read(2), as filters allow it
+    if not channel.holds_more and not os.read(channel.fileno(), _GO_BYTES):
         os._exit(0)
     joining.shared.keep_from_children()
     close_from(3)
@@ -90,7 +122,19 @@ def _run(joining: Joining, channel: Channel) -> NoReturn:
     if pid == 0:
         _lead_session(wanted.terminal)
         process.execute(path, wanted, env)
+    time.sleep(_LINGER_SECONDS)
     os._exit(0)
+
+
+def _await_process(example: dict[str, Any], root_fd: int, channel: Channel) -> dict[str, Any]:
+    """The process that a message brings.
+
+    What is to be done with it is rehearsed with an example: each page that is looked at for the first time since the
+    fork has to be copied (a reference count changes), and that takes longer than the work itself.
+    """
+    with contextlib.suppress(StartFailed):
+        process.rehearse(parse_process(json.loads(json.dumps(example))), root_fd)
+    return dict(channel.receive()[0]["process"])
 
 
 def _join_namespaces(joining: Joining) -> None:
@@ -100,7 +144,7 @@ def _join_namespaces(joining: Joining) -> None:
         raise StartFailed(Reason.INVALID, f"container {joining.container_id} is not running") from error
 
 
-def _open_terminal(root_fd: int, joining: Joining, channel: Channel) -> tuple[int, int, int]:
+def _open_terminal(root_fd: int, channel: Channel) -> tuple[int, int, int]:
     devpts_fd = open_in_root(root_fd, "/dev/pts", os.O_RDONLY | os.O_DIRECTORY)
     try:
         if filesystem_type(devpts_fd) != DEVPTS_SUPER_MAGIC:

@@ -192,13 +192,37 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class OomFigures(Record):
+    """Of the control groups of a container in which the kernel killed for want of memory, at its end.
+
+    limit_bytes: its own limit, None where it had none. kills: processes. failures: how often the limit was hit.
+    """
+
+    limit_bytes: int | None
+    peak_bytes: int
+    kills: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
 class Exited(Record):
-    """A container's end. exit_code: the process's own, or 128 + the number of the signal that ended it."""
+    """A container's end. exit_code: the process's own, or 128 + the number of the signal that ended it.
+
+    signal: that number, 0 for a process that ended by itself. oom: None where the kernel killed nothing.
+    """
 
     exit_code: int
     oom_killed: bool
     finished_at_ns: int
     error: str = ""
+    signal: int = 0
+    oom: OomFigures | None = None
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> "Exited":
+        """The end of a JSON object."""
+        oom = OomFigures.from_json(raw["oom"]) if raw.get("oom") else None
+        return super(Exited, cls).from_json({**raw, "oom": oom})
 
 
 @dataclass(frozen=True, slots=True)

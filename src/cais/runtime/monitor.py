@@ -31,6 +31,7 @@ from cais.runtime.messages import (
     Exited,
     Hello,
     Oom,
+    OomFigures,
     Outline,
     Record,
     StreamOptions,
@@ -77,6 +78,7 @@ class Monitor:
         self._main: Task
         self._started_at_ns = 0
         self._oom_kills = 0
+        self._oom_figures: OomFigures | None = None
         self._oom_told_at = 0.0
         self._oom_fd: int | None = None
         self._told_exit = False
@@ -104,9 +106,12 @@ class Monitor:
         """How long nothing need happen before `_look_again`; None where it is not needed."""
         if self._oom_told_at:
             return _OOM_COUNT_SECONDS
-        return _HELD_BACK_SECONDS if any(task.streams.held_back for task in self._tasks()) else None
+        if any(task.streams.held_back for task in self._tasks()):
+            return _HELD_BACK_SECONDS
+        return self._execs.due_seconds()
 
     def _look_again(self) -> None:
+        self._execs.tend()
         for task in self._tasks():
             task.streams.reconsider()
         if self._oom_told_at:
@@ -397,12 +402,23 @@ class Monitor:
         """The first process has ended: end the rest, record it, tell caisd, and let the clients have what is left."""
         finished_at_ns = time.time_ns()
         problems = []
-        for step in (self._kill_rest, self._stop_watching_oom, self._main.streams.drain, self._cgroup.remove):
+        steps = (
+            self._kill_rest, self._stop_watching_oom, self._keep_oom_figures, self._main.streams.drain,
+            self._cgroup.remove,
+        )  # fmt: skip
+        for step in steps:
             try:
                 step()
             except CaisError as error:
                 problems.append(error.message)
-        exited = Exited(self._main.exit_code or 0, self._oom_kills > 0, finished_at_ns, "; ".join(problems))
+        exited = Exited(
+            self._main.exit_code or 0,
+            self._oom_kills > 0,
+            finished_at_ns,
+            "; ".join(problems),
+            self._main.signal,
+            self._oom_figures,
+        )
         try:
             _write_atomically(self._outline.exit_file, exited.to_json())
         except OSError as failure:  # a full disk: caisd, if there is one, is told all the same
@@ -414,6 +430,14 @@ class Monitor:
         deadline = time.monotonic() + _LAST_WORDS_SECONDS
         while not self._all_is_told() and (left := deadline - time.monotonic()) > 0:
             self._poller.run_once(left)
+
+    def _keep_oom_figures(self) -> None:
+        """What the control groups tell of a lack of memory, while they are still there."""
+        if self._oom_kills:
+            stats = self._cgroup.stats()
+            self._oom_figures = OomFigures(
+                stats.memory_limit_bytes, stats.memory_max_usage_bytes, self._oom_kills, stats.memory_failures
+            )
 
     def _kill_rest(self) -> None:
         try:
@@ -477,7 +501,7 @@ def main(hierarchy: Hierarchy, connection: socket.socket) -> NoReturn:
     name = "of no container yet"
     try:
         os.setsid()
-        close_from(3, keep=connection.fileno())  # a connection of another container would never be seen to end
+        close_from(3, connection.fileno())  # a connection of another container would never be seen to end
         credentials.set_name("cais-monitor")
         first = FirstProcess(hierarchy, "")
         channel = Channel(connection)

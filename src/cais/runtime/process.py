@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import stat
+from collections.abc import Callable
 from typing import NoReturn
 
 from cais.linux import credentials, seccomp
@@ -48,14 +49,23 @@ def prepare(process: Process, user: users.User, seccomp_program: bytes | None) -
     return path, env
 
 
-def set_oom_score(process: Process) -> None:
-    """Set the OOM score, through the host's /proc. Raises: StartFailed."""
-    if process.oom_score_adj is None:
+def rehearse(process: Process, root_fd: int) -> None:
+    """Go through what `prepare` will do, as far as it changes nothing. Raises: StartFailed, OSError."""
+    user = users.resolve(root_fd, process.user, process.additional_groups)
+    _capabilities(process, user)
+    environment(process, user.home)
+    credentials.set_capabilities(effective=_HELD, permitted=_HELD, inheritable=frozenset())
+    credentials.set_dumpable(False)
+
+
+def set_oom_score(adjustment: int | None) -> None:
+    """Set the OOM score, through the host's /proc; None leaves it. Raises: StartFailed."""
+    if adjustment is None:
         return
     try:
-        _write("/proc/self/oom_score_adj", str(process.oom_score_adj))
+        _write("/proc/self/oom_score_adj", str(adjustment))
     except OSError as error:
-        text = f"set oom_score_adj to {process.oom_score_adj}: {error.strerror}"
+        text = f"set oom_score_adj to {adjustment}: {error.strerror}"
         raise StartFailed(Reason.INVALID, text) from error
 
 
@@ -154,13 +164,15 @@ def environment(process: Process, home: str) -> dict[bytes, bytes]:
     return env
 
 
-def find_command(name: str, env: dict[bytes, bytes]) -> str:
+def find_command(name: str, env: dict[bytes, bytes], problem_of: Callable[[str], int | None] | None = None) -> str:
     """The path of the program that `name` means, as the user and in the folder that it will run in.
 
+    problem_of: why a path can't be executed, an errno, or None where it can; else the caller itself looks.
     Raises: StartFailed (not-found, not-executable) in the words that Docker's client looks for.
     """
+    problem_of = problem_of or _not_executable
     if "/" in name:
-        if (problem := _not_executable(name)) is None:
+        if (problem := problem_of(name)) is None:
             return name
         if problem == errno.ENOENT:
             text = f'exec: "{name}": stat {name}: no such file or directory'
@@ -171,7 +183,7 @@ def find_command(name: str, env: dict[bytes, bytes]) -> str:
     denied = False
     for folder in os.fsdecode(env.get(b"PATH", _DEFAULT_PATH.encode())).split(":"):
         candidate = f"{folder or '.'}/{name}"
-        problem = _not_executable(candidate)
+        problem = problem_of(candidate)
         if problem is None:
             return candidate
         denied = denied or problem == errno.EACCES

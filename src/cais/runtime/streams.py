@@ -134,14 +134,6 @@ class Streams:
         for client in list(self._clients):
             client.end()
 
-    def abandon(self) -> None:
-        """The process was never started: close everything at once."""
-        for fd in list(self._outputs):
-            self._close_output(fd)
-        self._close_stdin()
-        for client in list(self._clients):
-            client.close()
-
     def _add_output(self, fd: int, stream: str) -> None:
         os.set_blocking(fd, False)
         self._outputs[fd] = stream

@@ -14,7 +14,7 @@ import os
 import re
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -61,9 +61,10 @@ class BlobStore:
         except KeyError:
             raise NotFound(f"blob {digest} not found") from None
 
-    def sizes(self, digests: Iterable[str]) -> int:
-        """The bytes of those of the blobs that are there, each counted once."""
-        return sum(self._sizes.get(digest, 0) for digest in set(digests))
+    def total_bytes(self) -> int:
+        """The bytes of all blobs."""
+        with self._lock:
+            return sum(self._sizes.values())
 
     def unused(self) -> list[str]:
         """The blobs that nobody needs."""

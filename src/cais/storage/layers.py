@@ -72,6 +72,11 @@ class Lease:
         for digest in blobs:
             self._store.blobs.release(digest, spare=self._spare_blobs)
 
+    @property
+    def blobs(self) -> BlobStore:
+        """Where this lease's blobs are."""
+        return self._store.blobs
+
     def keep_blob(self, digest: str) -> bool:
         """Keep a blob until the lease ends; False when it is not there."""
         kept = self._store.blobs.retain(digest)
@@ -84,6 +89,10 @@ class Lease:
         digest = writer.commit(retain=True)
         self._blobs.append(digest)
         return digest
+
+    def archives(self, layer: Layer) -> list[LayerBlob]:
+        """The blobs of a layer. See `LayerStore.archives`."""
+        return self._store.archives(layer.diff_id)
 
     def attach(self, layer: Layer, blob: LayerBlob) -> None:
         """Say that a blob, which this lease keeps, is the archive of a layer, which it keeps too.
@@ -170,6 +179,11 @@ class LayerStore:
             return self._layers[chain_id]
         except KeyError:
             raise NotFound(f"layer {chain_id} not found") from None
+
+    def layers(self) -> list[Layer]:
+        """All layers, in no order."""
+        with self._lock:
+            return list(self._layers.values())
 
     def chain(self, top: str | None) -> list[Layer]:
         """A layer and all below it, topmost first. Raises: NotFound."""

@@ -50,6 +50,14 @@ def read_lines(path: str) -> list[str]:
         raise failed(f'read "{path}"', error) from error
 
 
+def read_first(path: str) -> str:
+    """The first line of a file; "" when it doesn't exist (any more), or cannot be read."""
+    try:
+        return _read(path).partition("\n")[0]
+    except OSError:
+        return ""
+
+
 def read_number(path: str) -> int | None:
     """The number in a file; None for "max", or when the file doesn't exist (any more)."""
     try:
@@ -107,6 +115,24 @@ def _write_each(path: str, values: list[str]) -> None:
             os.close(descriptor)
     except OSError as error:
         raise failed(f'write "{value}" to "{path}"', error) from error
+
+
+def entry(path: str) -> int:
+    """A new descriptor of a file that moves the process that writes "0" into it."""
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise failed(f'open "{path}"', error) from error
+
+
+def enter(entries: Iterable[int]) -> None:
+    """Move the calling process, which must have one thread, into the groups that these lead to, and close them."""
+    try:
+        for fd in entries:
+            os.write(fd, b"0")
+            os.close(fd)
+    except OSError as error:
+        raise failed("enter a control group", error) from error
 
 
 def failed(operation: str, error: OSError) -> CgroupError:

@@ -7,7 +7,7 @@ started inside the group.
 
 from dataclasses import fields, replace
 
-from cais.runtime.cgroups.interface import Cgroup, CgroupError, Features, Mounts, Stats, Write
+from cais.runtime.cgroups.interface import Cgroup, CgroupError, Features, Limits, Mounts, Stats, Write
 from cais.runtime.cgroups.resources import Cpu, Resources
 from cais.runtime.cgroups.v1 import V1Hierarchy
 from cais.runtime.cgroups.v2 import V2Hierarchy
@@ -113,9 +113,8 @@ class HybridCgroup:
         self.v1.add(pid)
         self.v2.add(pid)
 
-    def join(self) -> None:
-        self.v1.join()
-        self.v2.join()
+    def entries(self) -> list[int]:
+        return [*self.v1.entries(), *self.v2.entries()]
 
     def directory_fd(self) -> int | None:
         return self.v2.directory_fd()
@@ -154,6 +153,12 @@ class HybridCgroup:
     def stats(self) -> Stats:
         first, second = self.v1.stats(), self.v2.stats()
         return Stats(**{item.name: getattr(first, item.name) or getattr(second, item.name) for item in fields(Stats)})
+
+    def limits(self) -> Limits:
+        first, second = self.v1.limits(), self.v2.limits()
+        each = {item.name: (getattr(first, item.name), getattr(second, item.name)) for item in fields(Limits)}
+        nothing = Limits()
+        return Limits(**{name: two if one == getattr(nothing, name) else one for name, (one, two) in each.items()})
 
     def remove(self) -> None:
         errors = []

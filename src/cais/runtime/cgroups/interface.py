@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cais.errors import CaisError
-from cais.runtime.cgroups.resources import Resources
+from cais.runtime.cgroups.resources import Resources, Throttle
 
 
 class CgroupError(CaisError):
@@ -92,6 +92,33 @@ class Stats:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of a group, as the kernel has them. None or "": there is none, or its controller is missing.
+
+    `memory_swap_bytes` is of memory and swap together, and so is `memory_swap_usage_bytes`. A share of the processors
+    is `cpu_shares` on version 1 and `cpu_weight` on version 2. `cpus` and `mems` are what may be used in effect.
+    `pids_refused`: how often the limit let no process be made.
+    """
+
+    memory_bytes: int | None = None
+    memory_swap_bytes: int | None = None
+    memory_swap_usage_bytes: int | None = None
+    memory_reservation_bytes: int | None = None
+    swappiness: int | None = None
+    oom_kill_disabled: bool = False
+    cpu_shares: int | None = None
+    cpu_weight: int | None = None
+    cpu_quota_us: int | None = None
+    cpu_period_us: int | None = None
+    cpus: str = ""
+    mems: str = ""
+    pids: int | None = None
+    pids_refused: int = 0
+    io_weight: int | None = None
+    throttles: tuple[Throttle, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Features:
     """What this host can limit. An engine asks before it passes on what a user wants."""
 
@@ -121,10 +148,10 @@ class Cgroup(Protocol):
     def add(self, pid: int) -> None:
         """Move the process `pid` (0: the caller) into the group, in every hierarchy."""
 
-    def join(self) -> None:
-        """Move the calling process, which must have one thread, into the group, in every hierarchy.
+    def entries(self) -> list[int]:
+        """A new descriptor in every hierarchy, for `files.enter`.
 
-        On version 1 this spares the grace period of 6 to 14 ms that moving any process by its pid costs.
+        On version 1 to enter spares the grace period of 6 to 14 ms that moving any process by its pid costs.
         """
 
     def directory_fd(self) -> int | None:
@@ -157,6 +184,9 @@ class Cgroup(Protocol):
 
     def stats(self) -> Stats:
         """What the group uses now."""
+
+    def limits(self) -> Limits:
+        """The limits that are in force for the group itself; a parent's may be narrower."""
 
     def remove(self) -> None:
         """Remove the group and every group below it, waiting up to a second for dying processes; missing is fine."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from cais.runtime.cgroups import files
 from cais.runtime.cgroups.devices import effective, v1_writes
-from cais.runtime.cgroups.interface import Cgroup, CgroupError, DeviceIo, Features, Mounts, Stats, Write
-from cais.runtime.cgroups.resources import BlockIo, Cpu, Memory, Resources
+from cais.runtime.cgroups.interface import Cgroup, CgroupError, DeviceIo, Features, Limits, Mounts, Stats, Write
+from cais.runtime.cgroups.resources import BlockIo, Cpu, Memory, Resources, Throttle
 
 # Limits at or above it mean "none": the kernel rounds "-1" down to whole pages
 _UNLIMITED = (1 << 63) - (1 << 20)
@@ -138,11 +138,10 @@ class V1Cgroup:
         for directory in self.directories():
             files.write(f"{directory}/cgroup.procs", value)
 
-    def join(self) -> None:
+    def entries(self) -> list[int]:
         # A thread that moves itself needs no look at its siblings, so the kernel takes no lock that waits for every
         # CPU (cgroup_procs_write_start in kernel/cgroup/cgroup.c); "tasks" takes threads, "cgroup.procs" does not.
-        for directory in self.directories():
-            files.write(f"{directory}/tasks", "0")
+        return [files.entry(f"{directory}/tasks") for directory in self.directories()]
 
     def directory_fd(self) -> int | None:
         return None
@@ -218,7 +217,6 @@ class V1Cgroup:
     def stats(self) -> Stats:
         memory, cpu, cpuacct = self.directory("memory"), self.directory("cpu"), self.directory("cpuacct")
         pids, blkio = self.directory("pids"), self.directory("blkio")
-        limit = files.read_number(f"{memory}/memory.limit_in_bytes")
         throttling = files.read_table(f"{cpu}/cpu.stat")
         io_bytes = _device_io(f"{blkio}/blkio.throttle.io_service_bytes_recursive")
         io_counts = _device_io(f"{blkio}/blkio.throttle.io_serviced_recursive")
@@ -228,7 +226,7 @@ class V1Cgroup:
             memory_usage_bytes=files.read_number(f"{memory}/memory.usage_in_bytes") or 0,
             memory_max_usage_bytes=files.read_number(f"{memory}/memory.max_usage_in_bytes") or 0,
             memory_inactive_file_bytes=memory_table.get("total_inactive_file", 0),
-            memory_limit_bytes=None if limit is None or limit >= _UNLIMITED else limit,
+            memory_limit_bytes=_bytes_limit(f"{memory}/memory.limit_in_bytes"),
             cpu_total_ns=files.read_number(f"{cpuacct}/cpuacct.usage") or 0,
             cpu_user_ns=files.read_number(f"{cpuacct}/cpuacct.usage_user") or 0,
             cpu_system_ns=files.read_number(f"{cpuacct}/cpuacct.usage_sys") or 0,
@@ -246,6 +244,30 @@ class V1Cgroup:
             cpu_each_ns=tuple(map(int, each_cpu.split())),
             io_bytes=io_bytes,
             io_operations=io_counts,
+        )
+
+    def limits(self) -> Limits:
+        memory, cpu, cpuset = self.directory("memory"), self.directory("cpu"), self.directory("cpuset")
+        pids, blkio = self.directory("pids"), self.directory("blkio")
+        quota = files.read_number(f"{cpu}/cpu.cfs_quota_us")
+        return Limits(
+            memory_bytes=_bytes_limit(f"{memory}/memory.limit_in_bytes"),
+            memory_swap_bytes=_bytes_limit(f"{memory}/memory.memsw.limit_in_bytes"),
+            memory_swap_usage_bytes=files.read_number(f"{memory}/memory.memsw.usage_in_bytes"),
+            memory_reservation_bytes=_bytes_limit(f"{memory}/memory.soft_limit_in_bytes"),
+            swappiness=files.read_number(f"{memory}/memory.swappiness"),
+            oom_kill_disabled=files.read_table(f"{memory}/memory.oom_control").get("oom_kill_disable", 0) == 1,
+            cpu_shares=files.read_number(f"{cpu}/cpu.shares"),
+            cpu_quota_us=None if quota is None or quota < 0 else quota,
+            cpu_period_us=files.read_number(f"{cpu}/cpu.cfs_period_us"),
+            cpus=files.read_first(f"{cpuset}/cpuset.effective_cpus") or files.read_first(f"{cpuset}/cpuset.cpus"),
+            mems=files.read_first(f"{cpuset}/cpuset.effective_mems") or files.read_first(f"{cpuset}/cpuset.mems"),
+            pids=files.read_number(f"{pids}/pids.max"),
+            pids_refused=files.read_table(f"{pids}/pids.events").get("max", 0),
+            io_weight=files.read_number(f"{blkio}/blkio.bfq.weight"),
+            throttles=tuple(
+                item for kind, name in _THROTTLE_FILES.items() for item in _throttles(kind, f"{blkio}/{name}")
+            ),
         )
 
     def remove(self) -> None:
@@ -382,6 +404,22 @@ def _device_io(path: str) -> tuple[DeviceIo, ...]:
             major, _, minor = words[0].partition(":")
             found.append(DeviceIo(int(major), int(minor), words[1].lower(), int(words[2])))
     return tuple(found)
+
+
+def _bytes_limit(path: str) -> int | None:
+    limit = files.read_number(path)
+    return None if limit is None or limit >= _UNLIMITED else limit
+
+
+def _throttles(kind: str, path: str) -> list[Throttle]:
+    """The rates in a file: the lines are "MAJOR:MINOR RATE"."""
+    found = []
+    for line in files.read_lines(path):
+        device, _, rate = line.partition(" ")
+        major, _, minor = device.partition(":")
+        if major.isdigit() and minor.isdigit() and rate.isdigit():
+            found.append(Throttle(kind, int(major), int(minor), int(rate)))
+    return found
 
 
 def _total(entries: tuple[DeviceIo, ...], operation: str) -> int:

@@ -13,8 +13,8 @@ from cais.linux import bpf, inotify
 from cais.runtime.cgroups import files
 from cais.runtime.cgroups.devices import effective
 from cais.runtime.cgroups.devices_bpf import assemble
-from cais.runtime.cgroups.interface import Cgroup, CgroupError, DeviceIo, Features, Mounts, Stats, Write
-from cais.runtime.cgroups.resources import BlockIo, Cpu, Memory, Resources
+from cais.runtime.cgroups.interface import Cgroup, CgroupError, DeviceIo, Features, Limits, Mounts, Stats, Write
+from cais.runtime.cgroups.resources import BlockIo, Cpu, Memory, Resources, Throttle
 
 _FREEZE_SECONDS = 5.0
 # Each costs memory and time in every group, so the others are enabled only where a `unified` key needs them
@@ -166,8 +166,8 @@ class V2Cgroup:
     def add(self, pid: int) -> None:
         files.write(f"{self.directory}/cgroup.procs", str(pid))
 
-    def join(self) -> None:
-        self.add(0)
+    def entries(self) -> list[int]:
+        return [files.entry(f"{self.directory}/cgroup.procs")]
 
     def directory_fd(self) -> int | None:
         try:
@@ -251,6 +251,30 @@ class V2Cgroup:
             memory=tuple(memory.items()),
             io_bytes=_device_io(io_lines, "rbytes", "wbytes"),
             io_operations=_device_io(io_lines, "rios", "wios"),
+        )
+
+    def limits(self) -> Limits:
+        directory = self.directory
+        memory, swap = (files.read_number(f"{directory}/memory{kind}.max") for kind in ("", ".swap"))
+        swap_usage = files.read_number(f"{directory}/memory.swap.current")
+        quota, _, period = files.read_first(f"{directory}/cpu.max").partition(" ")
+        weight = files.read_first(f"{directory}/io.bfq.weight") or files.read_first(f"{directory}/io.weight")
+        return Limits(
+            memory_bytes=memory,
+            memory_swap_bytes=None if memory is None or swap is None else memory + swap,
+            memory_swap_usage_bytes=(
+                None if swap_usage is None else swap_usage + (files.read_number(f"{directory}/memory.current") or 0)
+            ),
+            memory_reservation_bytes=files.read_number(f"{directory}/memory.low") or None,
+            cpu_weight=files.read_number(f"{directory}/cpu.weight"),
+            cpu_quota_us=int(quota) if quota.isdigit() else None,
+            cpu_period_us=int(period) if period.isdigit() else None,
+            cpus=files.read_first(f"{directory}/cpuset.cpus.effective"),
+            mems=files.read_first(f"{directory}/cpuset.mems.effective"),
+            pids=files.read_number(f"{directory}/pids.max"),
+            pids_refused=files.read_table(f"{directory}/pids.events").get("max", 0),
+            io_weight=int(weight.removeprefix("default ")) if weight.removeprefix("default ").isdigit() else None,
+            throttles=_throttles(files.read_lines(f"{directory}/io.max")),
         )
 
     def remove(self) -> None:
@@ -357,6 +381,19 @@ def _io_totals(lines: list[str]) -> dict[str, int]:
             if value.isdigit():
                 totals[key] = totals.get(key, 0) + int(value)
     return totals
+
+
+def _throttles(lines: list[str]) -> tuple[Throttle, ...]:
+    """The rates in io.max: the lines are "MAJOR:MINOR rbps=N wbps=max …"."""
+    found = []
+    for line in lines:
+        device, *words = line.split(" ")
+        major, _, minor = device.partition(":")
+        for word in words:
+            kind, _, rate = word.partition("=")
+            if rate.isdigit() and major.isdigit() and minor.isdigit():
+                found.append(Throttle(kind, int(major), int(minor), int(rate)))
+    return tuple(found)
 
 
 def _device_io(lines: list[str], read: str, write: str) -> tuple[DeviceIo, ...]:
