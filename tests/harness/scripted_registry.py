@@ -135,7 +135,7 @@ async def cut(request: web.Request, data: bytes, length: int) -> web.StreamRespo
 async def scripted_registry() -> AsyncIterator[ScriptedRegistry]:
     """A registry on loopback for the time of the block."""
     registry = ScriptedRegistry()
-    app = web.Application()
+    app = web.Application(client_max_size=1 << 30)
     app.router.add_route("*", "/{path:.*}", registry.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()

@@ -89,7 +89,10 @@ class Puller:
         return await self._join(str(reference), reference, report)
 
     def check(self, reference: Reference, platform: Platform | None) -> None:
-        """Whether an image of that complete name can be had, as far as this machine can say. Raises: NotFound."""
+        """Whether there is any use in pulling a complete name. Raises: NotFound where cais.local does not have it.
+
+        Of a registry it is not known before.
+        """
         if reference.domain != DOMAIN:
             return
         self._local.check(reference)
