@@ -8,6 +8,7 @@
     ├── Conflict          the object's state or another object stands against it
     ├── NotModified       it is already so; nothing was done
     ├── Unavailable       something outside (a registry, the spawner) does not answer
+    │   └── RegistryFailed  a registry cannot be reached, or refuses; Docker does not tell why by its status
     ├── Unsupported       Cais, or this kernel, cannot do it
     └── Internal          a defect, or a host that does not behave
 
@@ -50,6 +51,10 @@ class NotModified(CaisError):
 
 class Unavailable(CaisError):
     """Something that the engine depends on does not answer now."""
+
+
+class RegistryFailed(Unavailable):
+    """A registry cannot be reached, or refuses for a reason that has no class of its own."""
 
 
 class Unsupported(CaisError):

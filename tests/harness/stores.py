@@ -9,6 +9,7 @@ import msgspec
 
 from cais.distribution.oci import ContainerConfig, History, ImageConfig
 from cais.distribution.reference import parse
+from cais.distribution.registry_settings import RegistrySettings
 from cais.engine.events import EventBus
 from cais.engine.image import Image
 from cais.engine.image_store import ImageStore, NewImage
@@ -32,11 +33,13 @@ async def image_store(data_root: Path) -> AsyncIterator[ImageStore]:
 
 
 @asynccontextmanager
-async def opened_images(data_root: Path, events: EventBus | None = None) -> AsyncIterator[Images]:
+async def opened_images(
+    data_root: Path, events: EventBus | None = None, registries: RegistrySettings | None = None
+) -> AsyncIterator[Images]:
     """The images of an engine on the folder, closed at the end."""
     database = Database()
     await database.open(data_root / "cais.db")
-    images = Images(database, data_root, events or EventBus())
+    images = Images(database, data_root, events or EventBus(), registries)
     try:
         await images.open()
         yield images

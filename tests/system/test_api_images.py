@@ -163,7 +163,7 @@ def test_images_are_listed_by_filter(engine: Daemon) -> None:
         ("GET", "/images/json?filters=x", 400, None),
         ("GET", '/images/json?filters={"what":["x"]}', 400, "invalid filter 'what'"),
         ("POST", "/images/create", 400, None),
-        ("POST", "/images/create?fromImage=absent&tag=x", 503, None),
+        ("POST", "/images/create?fromImage=127.0.0.1:1/absent&tag=x", 500, None),
         ("POST", "/images/create?fromImage=UP&tag=x", 400, None),
         ("POST", "/images/create?fromImage=cais.local/absent&tag=x", 404, None),
         ("POST", "/images/create?fromImage=cais.local/busybox&platform=linux/riscv64", 404,
@@ -326,12 +326,14 @@ def test_running_an_image_that_is_not_here_pulls_it(engine: Daemon) -> None:
     assert "Downloaded newer image for cais.local/hello-world:latest" in ran.stderr
 
 
-@pytest.mark.parametrize("name", ["absent", "cais.local/absent", "cais.local/busybox:9"])
+@pytest.mark.parametrize("name", ["127.0.0.1:1/absent", "cais.local/absent", "cais.local/busybox:9"])
 def test_running_an_image_that_cannot_be_had_ends_with_125(engine: Daemon, name: str) -> None:
     ran = engine.docker("run", "--rm", name)
     assert ran.returncode == 125
     assert "Error response from daemon" in ran.stderr
-    assert "cais.local/busybox" in ran.stderr
+    assert (
+        ran.stderr.count(name.partition("/")[0]) >= 2
+    )  # in the name that was asked for, and in why it is not to be had
 
 
 def test_load_and_events_by_the_docker_client(engine: Daemon, tmp_path: Path) -> None:

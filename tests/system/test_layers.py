@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from cais.distribution.oci import digest_of
+from cais.distribution.oci import LAYER_TYPE, digest_of
 from cais.errors import InvalidArgument, NotFound
-from cais.storage.layers import Layer, LayerStore, chain_id_of, chain_ids
+from cais.storage.blobs import BlobStore
+from cais.storage.layers import Layer, LayerBlob, LayerStore, chain_id_of, chain_ids
 from tests.harness.archives import Archive
 
 
@@ -17,7 +18,9 @@ class Opened:
     def __init__(self, folder: Path) -> None:
         self.root, self.temporary = folder / "layers", folder / "tmp"
         self.temporary.mkdir(exist_ok=True)
-        self.store = LayerStore(self.root, self.temporary)
+        self.blobs = BlobStore(folder / "blobs", self.temporary)
+        self.blobs.open([])
+        self.store = LayerStore(self.root, self.temporary, self.blobs)
 
     def on_disk(self) -> set[str]:
         assert list(self.temporary.iterdir()) == []
@@ -121,3 +124,44 @@ def test_the_topmost_folder_of_a_layer_can_be_entered_by_all(opened: Opened) -> 
     layer = lease.unpack(io.BytesIO(ONE), None)
     assert opened.store.path(layer.chain_id).stat().st_mode & 0o777 == 0o755
     lease.close()
+
+
+def test_the_blob_of_a_layer_lives_as_long_as_any_layer_of_that_archive(opened: Opened) -> None:
+    store, blobs = opened.store, opened.blobs
+    lease = store.lease()
+    with blobs.writer(None) as writer:
+        writer.write(TWO)
+        digest = lease.commit(writer)
+    blob = LayerBlob(digest, LAYER_TYPE, len(TWO))
+    base = lease.unpack(io.BytesIO(ONE), None)
+    alone, upon = (lease.unpack(io.BytesIO(TWO), parent) for parent in (None, base.chain_id))
+    lease.attach(alone, blob)
+    lease.attach(upon, blob)
+    assert store.archives(upon.diff_id) == [blob]
+    assert store.archives(base.diff_id) == []
+    assert store.retain(upon.chain_id)
+    lease.close()
+    assert blobs.has(digest)
+    assert store.release([upon.chain_id]) == [upon.chain_id, base.chain_id]
+    assert not blobs.has(digest)
+    assert store.archives(upon.diff_id) == []
+
+
+def test_a_blob_that_is_not_there_is_nobody_s_archive(opened: Opened) -> None:
+    lease = opened.store.lease()
+    layer = lease.unpack(io.BytesIO(ONE), None)
+    with pytest.raises(NotFound):
+        lease.attach(layer, LayerBlob(digest_of(ONE), LAYER_TYPE, len(ONE)))
+    lease.close()
+
+
+def test_listed_blobs_are_those_of_listed_layers_when_they_are_on_disk(opened: Opened) -> None:
+    lease = opened.store.lease()
+    layer = lease.unpack(io.BytesIO(ONE), None)
+    blob = LayerBlob(opened.blobs.put(ONE), LAYER_TYPE, len(ONE))
+    gone = LayerBlob(digest_of(TWO), LAYER_TYPE, len(TWO))
+    again = LayerStore(opened.root, opened.temporary, opened.blobs)
+    assert again.open([layer], [(layer.diff_id, blob), (layer.diff_id, gone), (digest_of(TWO), blob)]) == []
+    assert again.archives(layer.diff_id) == [blob]
+    opened.blobs.discard(blob.digest)
+    assert again.archives(layer.diff_id) == []

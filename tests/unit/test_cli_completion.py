@@ -38,6 +38,17 @@ def objects(canned: CannedEngine) -> CannedEngine:
     return canned
 
 
+@pytest.mark.usefixtures("canned")
+def test_registries_are_offered_whose_credentials_are_known(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert answers(capfd, "logout", "") == [":4"]
+    (tmp_path / "settings").mkdir()
+    (tmp_path / "settings" / "config.json").write_text('{"auths": {"registry.test:5000": {}}}')
+    assert answers(capfd, "logout", "") == ["registry.test:5000", ":4"]
+    assert answers(capfd, "login", "r") == ["registry.test:5000", ":4"]
+    (tmp_path / "settings" / "config.json").write_text('{"credsStore": "none-such"}')
+    assert answers(capfd, "logout", "") == [":4"]
+
+
 def answers(capfd: pytest.CaptureFixture[str], *words: str) -> list[str]:
     """The answers without their descriptions; the last says what the shell is to do."""
     capfd.readouterr()
@@ -68,6 +79,15 @@ def answers(capfd: pytest.CaptureFixture[str], *words: str) -> list[str]:
         ("rm web ", ["db", "web", ":4"]),
         ("logs -n 5 -f w", ["web", ":4"]),
         ("logs web ", [":4"]),
+        ("push b", ["busybox:latest", ":4"]),
+        ("history ", ["busybox:latest", ":4"]),
+        ("image l", ["layers", "load", "ls", ":4"]),
+        ("image layers ", ["busybox:latest", ":4"]),
+        ("image prune --filter u", ["until=", ":2"]),
+        ("search --filter is-o", ["is-official=", ":2"]),
+        ("commit w", ["web", ":4"]),
+        ("save -o ", [":0"]),
+        ("load --platform linux/ar", ["linux/arm64", ":4"]),
         ("explain ", ["create", "db", "run", "web", ":4"]),
         ("explain w", ["web", ":4"]),
         ("explain web ", [":4"]),

@@ -36,6 +36,10 @@ EVERY_RUN = ("cais.cli.run", "cais.cli.signals", "cais.cli.networks", "cais.cli.
         ("cais.cli.lifecycle",),
         ("cais.cli.logs",),
         ("cais.cli.start",),
+        ("cais.cli.images",),
+        ("cais.cli.registry", "cais.cli.pull", "cais.cli.credentials"),
+        ("cais.cli.history",),
+        ("cais.cli.transfer",),
     ],
     ids=lambda modules: modules[0],
 )

@@ -131,7 +131,7 @@ def test_a_missing_image_is_pulled(
     assert captured.err == (
         "Unable to find image 'x:latest' locally\nStatus: Downloaded newer image for x:latest\nWARNING: careful\n"
     )
-    assert _targets(scripted)[1] == "/images/create?fromImage=x&tag=latest"
+    assert _targets(scripted)[1] == "/images/create?fromImage=docker.io%2Flibrary%2Fx&tag=latest"
 
 
 @pytest.mark.usefixtures("scripted")
@@ -153,7 +153,7 @@ def test_an_image_can_be_pulled_always_and_quietly(
 ) -> None:
     assert run(["run", "-q", "--pull", "always", "--platform", "linux/arm64", "h/x:1"]) == 0
     assert fake.pulled == 1
-    assert _targets(scripted)[0] == "/images/create?fromImage=h%2Fx&tag=1&platform=linux%2Farm64"
+    assert _targets(scripted)[0] == "/images/create?fromImage=docker.io%2Fh%2Fx&tag=1&platform=linux%2Farm64"
     assert capfd.readouterr().err == "WARNING: careful\n"
 
 

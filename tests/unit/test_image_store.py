@@ -1,14 +1,18 @@
 """The images of an engine: found, named, stored for good. Their layers are tested with the system."""
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from cais.distribution.oci import MANIFEST_TYPE, digest_of
 from cais.distribution.reference import parse
-from cais.engine.image_store import ImageStore, Removal
+from cais.engine.image_store import ImageManifest, ImageStore, NewImage, Removal
 from cais.errors import InvalidArgument, NotFound
+from cais.storage.layers import Lease
 from tests.harness.stores import add_image, image_store
 
 NOW = "2026-05-01T00:00:00Z"
@@ -163,3 +167,80 @@ async def test_changes_at_the_same_time_leave_one_holder_of_a_name(store: ImageS
     holders = [image.id for image in store.images() if "shared:1" in image.references]
     assert holders == [store.resolve("shared:1").id]
     assert len({image.id for image in images}) == 20
+
+
+async def with_manifest(store: ImageStore, manifest: bytes) -> str:
+    image = await add_image(store, "a:1")
+    new = NewImage(store.blobs.read(image.id), image.config, manifest=manifest, manifest_type=MANIFEST_TYPE)
+    return (await store.store(new, NOW)).id
+
+
+async def test_manifests_of_an_image_are_kept_with_it_the_latest_last(tmp_path: Path) -> None:
+    async with image_store(tmp_path) as first:
+        image_id = await with_manifest(first, b"one")
+        for manifest in (b"two", b"one"):
+            await with_manifest(first, manifest)
+        expected = [ImageManifest(digest_of(m), MANIFEST_TYPE) for m in (b"two", b"one")]
+        assert first.manifests_of(image_id) == expected
+    async with image_store(tmp_path) as second:
+        assert second.manifests_of(image_id) == expected
+        assert second.blobs.read(expected[1].digest) == b"one"
+        await second.change(lambda: Removal(names=(parse("a:1"),), images=(image_id,)))
+        assert second.manifests_of(image_id) == []
+    assert list((tmp_path / "blobs" / "sha256").iterdir()) == []
+    assert rows(tmp_path, "blobs") == rows(tmp_path, "image_manifests") == []
+
+
+async def test_what_an_interrupted_pull_has_received_waits_for_the_next_one(tmp_path: Path) -> None:
+    async with image_store(tmp_path) as first:
+        lease = first.layers.lease(spare_blobs=True)
+        kept, unlisted = (received(first, lease, content) for content in (b"listed", b"not listed"))
+        await first.list_blob(kept)
+        lease.close()
+        assert first.blobs.has(unlisted)
+    async with image_store(tmp_path) as second:
+        assert not second.blobs.has(unlisted)
+        lease = second.layers.lease(spare_blobs=True)
+        assert lease.keep_blob(kept)
+        assert not lease.keep_blob(unlisted)
+        assert await second.drop_unused_blobs() == 0
+        lease.close()
+        assert await second.drop_unused_blobs() == len(b"listed")
+        assert not second.blobs.has(kept)
+    assert rows(tmp_path, "blobs") == []
+
+
+async def test_what_nobody_has_come_back_for_in_a_day_goes(tmp_path: Path) -> None:
+    async with image_store(tmp_path) as first:
+        lease = first.layers.lease(spare_blobs=True)
+        digest = received(first, lease, b"old")
+        await first.list_blob(digest)
+        lease.close()
+    with sqlite3.connect(tmp_path / "cais.db") as connection:
+        connection.execute("UPDATE blobs SET added = ?", (time.time() - 25 * 3600,))
+    connection.close()
+    async with image_store(tmp_path) as second:
+        assert not second.blobs.has(digest)
+    assert rows(tmp_path, "blobs") == []
+
+
+async def test_what_a_lease_receives_goes_with_it_unless_it_is_to_be_spared(store: ImageStore) -> None:
+    lease = store.layers.lease()
+    digest = received(store, lease, b"content")
+    assert store.blobs.has(digest)
+    lease.close()
+    assert not store.blobs.has(digest)
+
+
+def received(store: ImageStore, lease: Lease, content: bytes) -> str:
+    with store.blobs.writer(None) as writer:
+        writer.write(content)
+        return lease.commit(writer)
+
+
+def rows(data_root: Path, table: str) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(data_root / "cais.db")
+    try:
+        return connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608  the tests' own names
+    finally:
+        connection.close()

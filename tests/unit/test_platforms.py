@@ -3,7 +3,7 @@
 import pytest
 
 from cais.distribution.oci import Platform
-from cais.distribution.platforms import host_platform, matches, parse_platform, platform_text
+from cais.distribution.platforms import choose, host_platform, matches, parse_platform, platform_text
 from cais.errors import InvalidArgument
 
 
@@ -40,3 +40,24 @@ def test_a_platform_is_matched_by_system_and_architecture() -> None:
     assert not matches(wanted, "linux", "amd64")
     assert not matches(wanted, "windows", "arm64")
     assert platform_text(wanted) == "linux/arm64/v8"
+
+
+@pytest.mark.parametrize(
+    ("offered", "wanted", "expected"),
+    [
+        (["linux/arm64", "linux/amd64"], "linux/amd64", 1),
+        (["linux/arm64", "windows/amd64"], "linux/amd64", None),
+        (["linux/arm/v6", "linux/arm/v7", "linux/arm/v8"], "linux/arm/v7", 1),
+        (["linux/arm/v5", "linux/arm/v6"], "linux/arm/v7", 1),
+        (["linux/arm/v7"], "linux/arm/v6", None),
+        (["linux/arm64/v8"], "linux/arm64", 0),
+        (["linux/arm64"], "linux/arm64/v8", 0),
+        (["linux/amd64/v3", "linux/amd64"], "linux/amd64", 1),
+        (["", "linux/amd64"], "linux/amd64", 1),
+        (["", "linux/arm64"], "linux/amd64", 0),
+    ],
+)
+def test_the_best_of_what_is_offered(offered: list[str], wanted: str, expected: int | None) -> None:
+    platform = parse_platform(wanted)
+    assert platform is not None
+    assert choose([parse_platform(text) for text in offered], platform) == expected

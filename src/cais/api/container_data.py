@@ -7,10 +7,13 @@ from aiohttp import web
 
 from cais.api.connection import connection_of
 from cais.api.containers import stream
-from cais.api.http import JSON_TYPE, bool_query, encode, filters_query, json_answer
+from cais.api.http import JSON_TYPE, bool_query, encode, filters_query, json_answer, read_json, text_query
+from cais.distribution.oci import ContainerConfig
+from cais.distribution.reference import parse_parts
 from cais.engine import stats
 from cais.engine.container import Container
 from cais.engine.engine import Engine
+from cais.engine.image_commit import CommitRequest
 from cais.errors import InvalidArgument
 
 
@@ -28,6 +31,7 @@ class DataHandlers:
             web.get(f"{one}/changes", self.changes, allow_head=False),
             web.get(f"{one}/export", self.export, allow_head=False),
             web.post("/containers/prune", self.prune),
+            web.post("/commit", self.commit),
         ]
 
     def _find(self, request: web.Request) -> Container:
@@ -53,6 +57,25 @@ class DataHandlers:
         """GET /containers/{id}/export"""
         archive = await self._engine.export(self._find(request))
         return await stream(request, archive, "application/octet-stream")
+
+    async def commit(self, request: web.Request) -> web.StreamResponse:
+        """POST /commit"""
+        reference = None
+        if repository := text_query(request, "repo"):
+            reference = parse_parts(repository, text_query(request, "tag")).with_default_tag()
+            if reference.digest:
+                raise InvalidArgument("refusing to create a tag with a digest reference")
+        container = self._engine.containers.find(text_query(request, "container"))
+        wanted = CommitRequest(
+            config=await read_json(request, ContainerConfig),
+            changes=request.query.getall("changes", []),
+            author=text_query(request, "author"),
+            comment=text_query(request, "comment"),
+            pause=bool_query(request, "pause", True),
+        )
+        with connection_of(request).cancelled_when_lost():
+            image = await self._engine.commit(container, wanted, reference)
+        return json_answer({"Id": image.id}, 201)
 
     async def prune(self, request: web.Request) -> web.StreamResponse:
         """POST /containers/prune"""

@@ -19,6 +19,7 @@ from cais.errors import (
     InvalidArgument,
     NotFound,
     NotModified,
+    RegistryFailed,
     Unauthorized,
     Unavailable,
     Unsupported,
@@ -39,6 +40,7 @@ _STATUS: Final[dict[type[CaisError], int]] = {
     Conflict: 409,
     NotModified: 304,
     Unavailable: 503,
+    RegistryFailed: 500,
     Unsupported: 501,
     Internal: 500,
 }
@@ -165,7 +167,7 @@ def _wanted(values: dict[str, bool] | list[str] | None) -> list[str]:
 
 
 async def read_json(request: web.Request, kind: type[T]) -> T | None:
-    """The JSON body of a request as a `kind`; None when there is no body.
+    """The JSON body of a request as a `kind`; None when there is no body, or it is null.
 
     InvalidArgument when the content type is another, or the body is not valid.
     """
@@ -175,7 +177,7 @@ async def read_json(request: web.Request, kind: type[T]) -> T | None:
         return None
     if request.content_type != JSON_TYPE:
         raise InvalidArgument(f"unsupported Content-Type header ({declared}): must be '{JSON_TYPE}'")
-    if not body:
+    if body.strip() in {b"", b"null"}:
         return None
     return decode(body, kind)
 

@@ -6,8 +6,10 @@ import msgspec
 from aiohttp import web
 
 from cais.api import image_answers
+from cais.api.containers import stream
 from cais.api.http import api_version, bool_query, empty_answer, filters_query, json_answer, text_query
 from cais.api.progress import progress_answer
+from cais.api.registries import registry_credentials
 from cais.distribution.download import download
 from cais.distribution.oci import Platform
 from cais.distribution.platforms import matches, parse_platform, platform_text
@@ -29,9 +31,13 @@ def routes(images: Images) -> list[web.RouteDef]:
         web.get("/images/json", handlers.list, allow_head=False),
         web.post("/images/create", handlers.create),
         web.post("/images/load", handlers.load),
+        web.post("/images/prune", handlers.prune),
+        web.get("/images/get", handlers.save, allow_head=False),
+        web.get(f"{NAMED}/get", handlers.save, allow_head=False),
         web.get(f"{NAMED}/json", handlers.inspect, allow_head=False),
         web.get(f"{NAMED}/history", handlers.history, allow_head=False),
         web.post(f"{NAMED}/tag", handlers.tag),
+        web.post(f"{NAMED}/push", handlers.push),
         web.delete(NAMED, handlers.remove),
     ]
 
@@ -95,11 +101,38 @@ class ImageHandlers:
 
         return await progress_answer(request, work)
 
-    async def _pull(self, request: web.Request, platform: Platform | None) -> web.StreamResponse:
-        reference = parse_parts(text_query(request, "fromImage"), text_query(request, "tag"))
+    async def prune(self, request: web.Request) -> web.StreamResponse:
+        """POST /images/prune"""
+        pruned = await self._images.prune(filters_query(request))
+        removed = [image_answers.removal(item) for item in pruned.removed]
+        return json_answer({"ImagesDeleted": removed or None, "SpaceReclaimed": pruned.freed_bytes})
+
+    async def save(self, request: web.Request) -> web.StreamResponse:
+        """GET /images/get and /images/{name}/get"""
+        name = request.match_info.get("name")
+        names = request.query.getall("names", []) if name is None else [name]
+        if not names:
+            raise InvalidArgument("no image is named")
+        return await stream(request, await self._images.save(names, _json_platform(request)), "application/x-tar")
+
+    async def push(self, request: web.Request) -> web.StreamResponse:
+        """POST /images/{name}/push"""
+        reference = parse_parts(request.match_info["name"], text_query(request, "tag"))
+        platform = _json_platform(request)
+        credentials = registry_credentials(request)
 
         async def work(report: Report) -> None:
-            await self._images.pull(reference, platform, report)
+            await self._images.push(reference, platform, report, credentials)
+
+        return await progress_answer(request, work)
+
+    async def _pull(self, request: web.Request, platform: Platform | None) -> web.StreamResponse:
+        reference = parse_parts(text_query(request, "fromImage"), text_query(request, "tag"))
+        credentials = registry_credentials(request)
+        pull = self._images.pull if reference.tag or reference.digest else self._images.pull_all
+
+        async def work(report: Report) -> None:
+            await pull(reference, platform, report, credentials)
 
         return await progress_answer(request, work)
 

@@ -83,6 +83,8 @@ def _line(message: Progress) -> bytes:
     """A message in Docker's form."""
     if message.stream:
         return encode({"stream": message.stream})
+    if message.aux is not None:
+        return encode({"progressDetail": {}, "aux": message.aux})
     line: dict[str, Any] = {"status": message.status}
     if message.id:
         detail = {"current": message.current, "total": message.total} if message.current else {}

@@ -18,6 +18,8 @@ from cais.api.exec import ExecHandlers
 from cais.api.explain import ExplainHandlers
 from cais.api.hijack import Hijacked
 from cais.api.http import MAX_VERSION, api_version, error_answer, status_of, version_text
+from cais.api.image_extensions import ImageExtensionHandlers
+from cais.api.registries import RegistryHandlers
 from cais.api.system import SystemHandlers
 from cais.engine.engine import Engine
 from cais.engine.tasks import Tasks
@@ -90,7 +92,9 @@ class ApiServer:
             *ExecHandlers(self._engine, self._tasks).routes(),
             *ExplainHandlers(self._engine).routes(),
             *SystemHandlers(self._engine).routes(),
+            *RegistryHandlers(self._engine.images.registries).routes(),
             *images.routes(self._engine.images),
+            *ImageExtensionHandlers(self._engine.images).routes(),
             *notyet.routes(),
         ]
         for prefix in (VERSION_PREFIX, ""):

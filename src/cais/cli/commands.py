@@ -25,6 +25,7 @@ class Entry:
 
 
 ATTACH = Entry("start", "ATTACH", "Attach local standard input, output, and error streams to a running container")
+COMMIT = Entry("commit", "COMMIT", "Create a new image from a container's changes")
 CREATE = Entry("run", "CREATE", "Create a new container")
 DIFF = Entry("files", "DIFF", "Inspect changes to files or directories on a container's filesystem")
 EVENTS = Entry("events", "EVENTS", "Get real time events from the server")
@@ -39,6 +40,7 @@ EXPLAIN = Entry(
     },
 )
 EXPORT = Entry("files", "EXPORT", "Export a container's filesystem as a tar archive")
+HISTORY = Entry("history", "HISTORY", "Show the history of an image")
 IMAGES = Entry("images", "IMAGES", "List images")
 IMPORT = Entry("transfer", "IMPORT", "Import the contents from a tarball to create a filesystem image")
 INFO = Entry("info", "INFO", "Display system-wide information")
@@ -47,16 +49,21 @@ INSPECT_CONTAINER = Entry("inspect", "INSPECT_CONTAINER", "Display detailed info
 INSPECT_IMAGE = Entry("inspect", "INSPECT_IMAGE", "Display detailed information on one or more images")
 KILL = Entry("lifecycle", "KILL", "Kill one or more running containers")
 LOAD = Entry("transfer", "LOAD", "Load an image from a tar archive or STDIN")
+LOGIN = Entry("login", "LOGIN", "Authenticate to a registry")
+LOGOUT = Entry("login", "LOGOUT", "Log out from a registry")
 LOGS = Entry("logs", "LOGS", "Fetch the logs of a container")
 PAUSE = Entry("lifecycle", "PAUSE", "Pause all processes within one or more containers")
 PORT = Entry("port", "PORT", "List port mappings or a specific mapping for the container")
 PS = Entry("ps", "PS", "List containers")
-PULL = Entry("transfer", "PULL", "Download an image from a registry")
+PULL = Entry("registry", "PULL", "Download an image from a registry")
+PUSH = Entry("registry", "PUSH", "Upload an image to a registry")
 RENAME = Entry("lifecycle", "RENAME", "Rename a container")
 RESTART = Entry("lifecycle", "RESTART", "Restart one or more containers")
 RM = Entry("lifecycle", "RM", "Remove one or more containers")
 RMI = Entry("images", "RMI", "Remove one or more images")
 RUN = Entry("run", "RUN", "Create and run a new container from an image")
+SAVE = Entry("transfer", "SAVE", "Save one or more images to a tar archive (streamed to STDOUT by default)")
+SEARCH = Entry("registry", "SEARCH", "Search Docker Hub for images")
 START = Entry("start", "START", "Start one or more stopped containers")
 STATS = Entry("stats", "STATS", "Display a live stream of container(s) resource usage statistics")
 STOP = Entry("lifecycle", "STOP", "Stop one or more running containers")
@@ -72,18 +79,24 @@ COMMON: dict[str, Entry] = {
     "exec": EXEC,
     "ps": PS,
     "pull": PULL,
+    "push": PUSH,
     "images": IMAGES,
+    "login": LOGIN,
+    "logout": LOGOUT,
+    "search": SEARCH,
     "version": VERSION,
     "info": INFO,
 }
 
 OTHERS: dict[str, Entry] = {
     "attach": ATTACH,
+    "commit": COMMIT,
     "create": CREATE,
     "diff": DIFF,
     "events": EVENTS,
     "explain": EXPLAIN,
     "export": EXPORT,
+    "history": HISTORY,
     "import": IMPORT,
     "inspect": INSPECT,
     "kill": KILL,
@@ -95,6 +108,7 @@ OTHERS: dict[str, Entry] = {
     "restart": RESTART,
     "rm": RM,
     "rmi": RMI,
+    "save": SAVE,
     "start": START,
     "stats": STATS,
     "stop": STOP,
@@ -124,6 +138,7 @@ GROUPS: dict[str, tuple[str, dict[str, Entry]]] = {
         "Manage containers",
         {
             "attach": ATTACH,
+            "commit": COMMIT,
             "create": CREATE,
             "diff": DIFF,
             "exec": EXEC,
@@ -164,14 +179,23 @@ GROUPS: dict[str, tuple[str, dict[str, Entry]]] = {
     "image": (
         "Manage images",
         {
+            "history": HISTORY,
             "import": IMPORT,
             "inspect": INSPECT_IMAGE,
+            "layers": Entry("image_layers", "LAYERS", "Show what each layer of an image adds, changes and removes"),
             "load": LOAD,
             "ls": IMAGES,
+            "prune": Entry("prune", "PRUNE_IMAGES", "Remove unused images"),
             "pull": PULL,
+            "push": PUSH,
             "rm": RMI,
+            "save": SAVE,
             "tag": TAG,
         },
+    ),
+    "manifest": (
+        "Manage Docker image manifests and manifest lists",
+        {"inspect": Entry("manifest", "INSPECT", "Display an image manifest, or manifest list")},
     ),
     "system": (
         "Manage Cais",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from cais.cli import commands
-from cais.cli.command import Command, Invocation
+from cais.cli.command import Command, CommandError, Invocation
 from cais.cli.completion_words import FILTERS, KINDS, PATHS, WORDS
 from cais.cli.connect import Choice
 from cais.cli.output import out
@@ -35,7 +35,7 @@ def _complete(call: Invocation) -> int:
     fitting: list[tuple[str, str]] = []
     try:
         fitting = sorted({answer for answer in question.answers(before, word) if answer[0].startswith(word)})
-    except (CaisError, OSError):
+    except (CaisError, CommandError, OSError):
         pass  # no engine listens: nothing is offered, and nothing said
     for value, description in fitting:
         out(f"{value}\t{description}" if description else value)
@@ -137,6 +137,10 @@ class _Question:
             return []
         if kind == "context":
             return self._contexts()
+        if kind == "registry":
+            from cais.cli.credentials import Keeper  # noqa: PLC0415 -- only here
+
+            return Keeper(self._choice().settings).servers()
         from cais.client import names  # noqa: PLC0415 -- only here
 
         engine = self._engine()

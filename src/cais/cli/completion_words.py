@@ -56,6 +56,8 @@ FILTERS = {
     "container ls": "ancestor= before= exited= expose= health= id= is-task= label= name= network= publish= since= "
     "status= volume=",
     "container prune": "label= label!= until=",
+    "image prune": "label= label!= until=",
+    "search": "is-automated= is-official= stars=",
     "image ls": "before= dangling= label= reference= since= until=",
     "system events": "container= daemon= event= image= label= network= scope= type= volume=",
     "system prune": "label= label!= until=",

@@ -69,7 +69,7 @@ def _ls(call: Invocation) -> int:
     shown = [rows[name] for name in names]
     if template not in {"", "table"}:
         shown = [{name: value for name, value in row.items() if name != "Shown"} for row in shown]
-    out(_COLUMNS.render(template, shown), end="")
+    out(_COLUMNS.render(template, shown), end="", template=template)
     if environment_host() and current == DEFAULT:
         _warn_of_environment("a context")
     return 0

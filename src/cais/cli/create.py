@@ -14,6 +14,7 @@ from cais.client.errors import EngineError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cais.cli.flags import Parsed
+    from cais.cli.settings import Settings
     from cais.client.engine import Engine
     from cais.client.model import ContainerConfig, Created
 
@@ -64,7 +65,7 @@ def check_restarts_unhealthy(engine: Engine, given: Parsed) -> None:
         raise CommandError("--restart-unhealthy is not supported by this engine: it would not be carried out")
 
 
-def create_container(engine: Engine, given: Parsed, config: ContainerConfig) -> str:
+def create_container(engine: Engine, settings: Settings, given: Parsed, config: ContainerConfig) -> str:
     """Create a container as `given` says; its id. Raises CaisError and CommandError."""
     check_restarts_unhealthy(engine, given)
     host = config["HostConfig"]
@@ -78,7 +79,7 @@ def create_container(engine: Engine, given: Parsed, config: ContainerConfig) -> 
         config["MacAddress"] = given.text("mac-address")
     id_file = _IdFile(given.text("cidfile"))
     try:
-        created = _create_or_pull(engine, given, config)
+        created = _create_or_pull(engine, settings, given, config)
         id_file.write(created["Id"])
     finally:
         id_file.discard()
@@ -87,7 +88,7 @@ def create_container(engine: Engine, given: Parsed, config: ContainerConfig) -> 
     return created["Id"]
 
 
-def _create_or_pull(engine: Engine, given: Parsed, config: ContainerConfig) -> Created:
+def _create_or_pull(engine: Engine, settings: Settings, given: Parsed, config: ContainerConfig) -> Created:
     reference = None
     if not is_image_id(config["Image"]):
         try:
@@ -96,7 +97,7 @@ def _create_or_pull(engine: Engine, given: Parsed, config: ContainerConfig) -> C
             raise CommandError(str(error)) from None
     name, platform, choice = given.text("name"), platform_of(given), given.text("pull")
     if choice == "always" and reference is not None:
-        _pull(engine, given, reference)
+        _pull(engine, settings, given, reference)
     try:
         return containers.create(engine, config, name, platform)
     except EngineError as error:
@@ -104,14 +105,14 @@ def _create_or_pull(engine: Engine, given: Parsed, config: ContainerConfig) -> C
             raise
     if not given.on("quiet"):
         err(f"Unable to find image '{reference.familiar}' locally")
-    _pull(engine, given, reference)
+    _pull(engine, settings, given, reference)
     return containers.create(engine, config, name, platform)
 
 
-def _pull(engine: Engine, given: Parsed, reference: Reference) -> None:
+def _pull(engine: Engine, settings: Settings, given: Parsed, reference: Reference) -> None:
     from cais.cli.pull import pull  # noqa: PLC0415 -- once an image
 
-    pull(engine, reference, platform_of(given), None if given.on("quiet") else STDERR)
+    pull(engine, settings, reference, platform_of(given), None if given.on("quiet") else STDERR)
 
 
 def platform_of(given: Parsed) -> str:

@@ -48,12 +48,12 @@ def _df(call: Invocation) -> int:
     template = call.flags.text("format")
     usage = system.disk_usage(call.engine)
     if not call.flags.on("verbose"):
-        out(_TOTALS.render(template, _totals(usage)), end="")
+        out(_TOTALS.render(template, _totals(usage)), end="", template=template)
     elif template in {"", "table"}:
         out(_sections(usage), end="")
     else:
         rows = {name: [plain(row) for row in found] for name, found in _rows(usage, whole=True).items()}
-        out(dumps_readable(rows) if template == "json" else _applied(template, rows), end="")
+        out(dumps_readable(rows) if template == "json" else _applied(template, rows), end="", template=template)
     return 0
 
 

@@ -21,10 +21,11 @@ _NANOSECONDS = 10**9
 
 def _events(call: Invocation) -> int:
     given = call.flags
-    show = _shower(given.text("format"))
+    template = given.text("format")
+    show = _shower(template)
     since, until = (timestamp(given.text(name)) for name in ("since", "until"))
     for event in system.events(call.engine, since, until, given.filters()):
-        out(show(event))
+        out(show(event), template=template)
     return 0
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from cais.cli.command import Command, CommandError, Invocation
-from cais.cli.flags import TABLE_FORMAT, filter_flag, switch
+from cais.cli.flags import TABLE_FORMAT, filter_flag, switch, text_list
 from cais.cli.image_rows import COLUMNS, RAW_WITH_DIGEST, fields, names
 from cais.cli.output import err, out
+from cais.cli.platform import FORMATTED_AS, parse_platform
 from cais.cli.reference import Reference
 from cais.cli.units import go_quote
 from cais.client import images
+from cais.client.codec import dumps
 from cais.client.errors import EngineError
 
 
 def _images(call: Invocation) -> int:
     given = call.flags
+    if given.on("tree"):
+        from cais.cli.image_tree import show_tree  # noqa: PLC0415 -- only for the tree
+
+        return show_tree(call)
     template = given.text("format") or call.settings.text("imagesFormat")
     filters = given.filters()
     if call.arguments:
@@ -30,17 +36,22 @@ def _images(call: Invocation) -> int:
     if template == "raw":
         template = "image_id: {{.ID}}" if given.on("quiet") else RAW_WITH_DIGEST if alone else template
     shown = ("Repository", "Tag", "Digest", "ID", "CreatedSince", "Size") if alone else ()
-    out(COLUMNS.render(template, rows, shown), end="")
+    out(COLUMNS.render(template, rows, shown), end="", template=template)
     return 0
 
 
 def _rmi(call: Invocation) -> int:
     given = call.flags
     force = given.on("force")
+    prune = not given.on("no-prune")
+    try:
+        platforms = [dumps(parse_platform(text)).decode("ascii") for text in _split(given.texts("platform"))]
+    except ValueError as error:
+        raise CommandError(str(error)) from None
     failed = False
     for image in call.arguments:
         try:
-            removed = images.remove(call.engine, image, force=force, prune=not given.on("no-prune"))
+            removed = images.remove(call.engine, image, force=force, prune=prune, platforms=platforms)
         except EngineError as error:
             err(str(error))
             failed |= not (force and error.status == 404)
@@ -48,6 +59,11 @@ def _rmi(call: Invocation) -> int:
         for item in removed:
             out(f"Deleted: {item['Deleted']}" if item.get("Deleted") else f"Untagged: {item.get('Untagged', '')}")
     return int(failed)
+
+
+def _split(texts: list[str]) -> list[str]:
+    """What was given in several flags, or in one with commas."""
+    return [part for text in texts for part in text.split(",")]
 
 
 def _tag(call: Invocation) -> int:
@@ -61,7 +77,7 @@ def _tag(call: Invocation) -> int:
             f"Error parsing reference: {go_quote(target)} is not a valid repository/tag: {error}"
         ) from None
     reference = reference.tagged()
-    images.tag(call.engine, source, reference.familiar_name, reference.tag)
+    images.tag(call.engine, source, f"{reference.domain}/{reference.path}", reference.tag)
     return 0
 
 
@@ -75,6 +91,7 @@ IMAGES = Command(
         TABLE_FORMAT,
         switch("no-trunc", "Don't truncate output"),
         switch("quiet", "Only show image IDs", "q"),
+        switch("tree", "List multi-platform images as a tree (EXPERIMENTAL)"),
     ),
     _images,
     0,
@@ -87,6 +104,11 @@ RMI = Command(
     (
         switch("force", "Force removal of the image", "f"),
         switch("no-prune", "Do not delete untagged parents"),
+        text_list(
+            "platform",
+            f"Remove only the given platform variant. {FORMATTED_AS}",
+            kind="strings",
+        ),
     ),
     _rmi,
     1,

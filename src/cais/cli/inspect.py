@@ -6,6 +6,7 @@ from cais.cli.command import Command, CommandError, Invocation
 from cais.cli.flags import FORMAT, Flag, switch
 from cais.cli.formats import parsed_template
 from cais.cli.output import err, out
+from cais.cli.platform import platform_query
 from cais.client.errors import CannotConnect, ConnectionLost, EngineError
 from cais.client.pretty import compact_json, indented_json
 from cais.client.system import raw_object
@@ -42,7 +43,7 @@ def _inspect_each(call: Invocation, look_up: Callable[[str], tuple[str, bytes]])
         whole = b"[" + b",".join(found) + b"]"
         out(compact_json(whole) if template else indented_json(whole))
     else:
-        out("".join(shown) or "\n", end="")
+        out("".join(shown) or "\n", end="", template=template)
     for message in failed:
         err(message)
     return 1 if failed else 0
@@ -90,7 +91,8 @@ def _inspect_container(call: Invocation) -> int:
 
 
 def _inspect_image(call: Invocation) -> int:
-    return _inspect_each(call, lambda name: ("image", raw_object(call.engine, "image", name)))
+    query = platform_query(call.flags.text("platform"), "")
+    return _inspect_each(call, lambda name: ("image", raw_object(call.engine, "image", name, query=query)))
 
 
 INSPECT = Command(
@@ -113,4 +115,19 @@ INSPECT_CONTAINER = Command(
     1,
     completes="container",
 )
-INSPECT_IMAGE = Command("[OPTIONS] IMAGE [IMAGE...]", "", (FORMAT,), _inspect_image, 1, completes="image")
+INSPECT_IMAGE = Command(
+    "[OPTIONS] IMAGE [IMAGE...]",
+    "",
+    (
+        FORMAT,
+        Flag(
+            "platform",
+            "Inspect a specific platform of the multi-platform image.\n"
+            "If the image or the server is not multi-platform capable, the command will error out if the platform does "
+            "not match.\n'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)",
+        ),
+    ),
+    _inspect_image,
+    1,
+    completes="image",
+)

@@ -6,16 +6,17 @@ At a terminal each layer has its line, which is written anew while it moves; els
 from __future__ import annotations
 
 import os
+import time
 
 from cais.cli.command import CommandError
-from cais.cli.output import terminal_size, write_all
+from cais.cli.output import printable, terminal_size, write_all
 from cais.cli.units import human_size
 from cais.client.engine import json_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cais.client.http import Response
-    from cais.client.model import ProgressMessage
+    from cais.client.model import ProgressDetail, ProgressMessage
 
 _BAR_COLUMNS = 50
 _WIDE_COLUMNS = 110
@@ -43,17 +44,22 @@ class Display:
             raise CommandError(text)
         if self._descriptor is None:
             return
-        identifier = message.get("id", "")
+        identifier = self._one_line(message.get("id", ""))
         bar = self._bar(message)
         if not self._terminal:
             if not bar:
                 self._write(_plain(message))
         elif identifier and ("progressDetail" in message or "progress" in message):
-            self._write(self._at_its_line(identifier, f"{identifier}: {message.get('status', '')} {bar}".rstrip()))
+            status = self._one_line(message.get("status", ""))
+            self._write(self._at_its_line(identifier, f"{identifier}: {status} {bar}".rstrip()))
         else:
             # What belongs to no layer stands below all that move, and ends them.
             self._lines.clear()
-            self._write(_plain(message))
+            self._write(printable(_plain(message)))
+
+    def _one_line(self, text: str) -> str:
+        """What an engine says of a layer, as it can stand in its line: at a terminal, nothing that moves elsewhere."""
+        return printable(text).replace("\n", " ").replace("\t", " ") if self._terminal else text
 
     def _write(self, text: str) -> None:
         if self._descriptor is not None:
@@ -71,17 +77,27 @@ class Display:
         detail = message.get("progressDetail") or {}
         current, total = detail.get("current", 0), detail.get("total", 0)
         if current <= 0 and total <= 0:
-            return message.get("progress", "")
-        if detail.get("units"):
-            return f"{current}/{total} {detail['units']}" if total > 0 else f"{current} {detail['units']}"
-        if total <= 0 or current > total:
-            return human_size(current, 4)
+            return self._one_line(message.get("progress", ""))
+        if units := self._one_line(detail.get("units", "")):
+            return f"{current}/{total} {units}" if total > 0 else f"{current} {units}"
+        if total <= 0:
+            return f"{human_size(current, 4):>8}"
         columns = (terminal_size(self._descriptor) or (0, 0))[0] if self._descriptor is not None else 0
         bar = ""
         if columns > _WIDE_COLUMNS:
             filled = min(current * _BAR_COLUMNS // total, _BAR_COLUMNS)
             bar = f"[{'=' * filled}>{' ' * (_BAR_COLUMNS - filled)}] "
-        return f"{bar}{human_size(current, 4):>8}/{human_size(total, 4)}"
+        of_total = f"/{human_size(total, 4)}" if current <= total else ""
+        return f"{bar}{human_size(current, 4):>8}{of_total}{_time_left(detail) if columns > _BAR_COLUMNS else ''}"
+
+
+def _time_left(detail: ProgressDetail) -> str:
+    """How long the rest will take, at first, where the engine says when it began."""
+    current, total, began = detail.get("current", 0), detail.get("total", 0), detail.get("start", 0)
+    if began <= 0 or not 0 < current * 2 < total:
+        return ""
+    seconds = (time.time() - began) / current * (total - current)
+    return f" {int(seconds) // 60}m{int(seconds) % 60}s" if seconds >= 60 else f" {int(seconds)}s"
 
 
 def _plain(message: ProgressMessage) -> str:

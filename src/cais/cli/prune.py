@@ -1,4 +1,4 @@
-"""`cais container prune` and `system prune`."""
+"""`cais container prune`, `image prune` and `system prune`."""
 
 from __future__ import annotations
 
@@ -33,6 +33,17 @@ def _prune_containers(call: Invocation) -> int:
     if not call.flags.on("force") and not confirmed("WARNING! This will remove all stopped containers."):
         return 0
     pruned = system.prune(call.engine, "containers", call.flags.filters())
+    _tell(_removed(pruned), pruned.get("SpaceReclaimed", 0))
+    return 0
+
+
+def _prune_images(call: Invocation) -> int:
+    given = call.flags
+    which = "images without at least one container associated to them" if given.on("all") else "dangling images"
+    if not given.on("force") and not confirmed(f"WARNING! This will remove all {which}."):
+        return 0
+    dangling = "false" if given.on("all") else "true"
+    pruned = system.prune(call.engine, "images", {**given.filters(), "dangling": [dangling]})
     _tell(_removed(pruned), pruned.get("SpaceReclaimed", 0))
     return 0
 
@@ -113,11 +124,20 @@ def _build_options(call: Invocation) -> dict[str, str]:
 
 
 _FORCE = switch("force", "Do not prompt for confirmation", "f")
+_FILTER = text_list("filter", 'Provide filter values (e.g. "until=<timestamp>")', "", parse_filter, "filter")
 PRUNE_CONTAINERS = Command(
     "[OPTIONS]",
     "",
-    (text_list("filter", 'Provide filter values (e.g. "until=<timestamp>")', "", parse_filter, "filter"), _FORCE),
+    (_FILTER, _FORCE),
     _prune_containers,
+    0,
+    0,
+)
+PRUNE_IMAGES = Command(
+    "[OPTIONS]",
+    "",
+    (switch("all", "Remove all unused images, not just dangling ones", "a"), _FILTER, _FORCE),
+    _prune_images,
     0,
     0,
 )

@@ -36,7 +36,8 @@ def _ps(call: Invocation) -> int:
         return 0
     rows = [fields(container, whole=whole) for container in found]
     shown = (*COLUMNS.shown, "Size") if size else ()
-    out(COLUMNS.render(RAW_WITH_SIZE if size and template == _RAW else template, rows, shown), end="")
+    shown_as = RAW_WITH_SIZE if size and template == _RAW else template
+    out(COLUMNS.render(shown_as, rows, shown), end="", template=template)
     return 0
 
 

@@ -40,7 +40,7 @@ def creation_config(call: Invocation) -> ContainerConfig:
 
 def _create(call: Invocation) -> int:
     config = creation_config(call)
-    out(create_container(call.engine, call.flags, config))
+    out(create_container(call.engine, call.settings, call.flags, config))
     return 0
 
 
@@ -60,7 +60,7 @@ def _run(call: Invocation) -> int:
     if not given.on("detach"):
         check_terminal(stdin=config["AttachStdin"], tty=config["Tty"])
     try:
-        container = create_container(call.engine, given, config)
+        container = create_container(call.engine, call.settings, given, config)
         if given.on("detach"):
             containers.start(call.engine, container)
             out(container)

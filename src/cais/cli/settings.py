@@ -11,6 +11,7 @@ from cais.cli.output import err
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 _FILE = "config.json"
@@ -64,7 +65,17 @@ class Settings:
             return {}
 
     def set_text(self, name: str, value: str) -> None:
-        """Keep a setting, or forget it when it is "". Everything else in the file stays.
+        """Keep a setting, or forget it when it is "". Raises as `change` does."""
+
+        def edit(values: dict[str, Any]) -> None:
+            values.pop(name, None)
+            if value:
+                values[name] = value
+
+        self.change(edit)
+
+    def change(self, edit: Callable[[dict[str, Any]], None]) -> None:
+        """Let `edit` change the settings as the file has them now, and keep them. What it leaves alone stays.
 
         Raises OSError, and ValueError for a file that is damaged and therefore left alone.
         """
@@ -76,9 +87,7 @@ class Settings:
                 values = _settings(json.loads(file.read() or b"{}"))
         except FileNotFoundError:
             values = {"auths": {}}
-        values.pop(name, None)
-        if value:
-            values[name] = value
+        edit(values)
         self._values = values
         os.makedirs(os.path.dirname(target), 0o700, exist_ok=True)
         replace_file(target, json.dumps(values, indent="\t", ensure_ascii=False).encode())

@@ -7,7 +7,7 @@ import time
 
 from cais.cli.command import Command, CommandError, Invocation
 from cais.cli.flags import TABLE_FORMAT, switch
-from cais.cli.output import out
+from cais.cli.output import STDOUT, out, printable, write_all
 from cais.cli.stats_rows import COLUMNS, fields
 from cais.client import containers, system
 from cais.client.codec import loads
@@ -35,11 +35,12 @@ def _stats(call: Invocation) -> int:
     watch = _Watch(call.engine, call.arguments, everything=given.on("all"))
     whole = given.on("no-trunc")
     if given.on("no-stream"):
-        out(COLUMNS.render(template, [fields(name, stats, whole=whole) for name, stats in watch.once()]), end="")
+        rows = [fields(name, stats, whole=whole) for name, stats in watch.once()]
+        out(COLUMNS.render(template, rows), end="", template=template)
         return 0
     for watched in watch.forever():
         rows = [fields(one.name, one.stats, whole=whole, is_old=one.is_silent) for one in watched]
-        out(_screen(COLUMNS.render(template, rows)), end="")
+        write_all(STDOUT, _screen(printable(COLUMNS.render(template, rows))).encode("utf-8", "replace"))
     return 0
 
 

@@ -1,35 +1,31 @@
-"""`cais pull`, `load` and `import`: images that come from elsewhere."""
+"""`cais save`, `load` and `import`: images in archives."""
 
 from __future__ import annotations
 
 import os
 
+from cais.cli.archive_file import write_archive
 from cais.cli.command import Command, CommandError, Invocation
 from cais.cli.flags import Flag, switch, text_list
-from cais.cli.output import STDIN, STDOUT, out, write_all
+from cais.cli.output import STDIN, STDOUT, write_all
+from cais.cli.platform import FORMATTED_AS, platform_query
 from cais.cli.progress import show
-from cais.cli.pull import pull
 from cais.cli.reference import Reference
 from cais.client import images
 from cais.client.http import blocks_of
 
-_PLATFORM = Flag("platform", "Set platform if server is multi-platform capable")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
-def _pull(call: Invocation) -> int:
-    given = call.flags
-    try:
-        reference = Reference(call.arguments[0])
-    except ValueError as error:
-        raise CommandError(str(error)) from None
-    quiet = given.on("quiet")
-    if reference.is_name_only:
-        reference.tagged()
-        if not quiet:
-            out("Using default tag: latest")
-    platform = given.text("platform") or os.environ.get("DOCKER_DEFAULT_PLATFORM", "")
-    pull(call.engine, reference, platform, None if quiet else STDOUT)
-    out(reference.full)
+def _save(call: Invocation) -> int:
+    query = platform_query(call.flags.text("platform"))
+
+    def answer() -> Iterator[bytes]:
+        return images.save(call.engine, call.arguments, query).blocks()
+
+    write_archive(call.flags.text("output"), answer, "failed to save image")
     return 0
 
 
@@ -47,8 +43,9 @@ def _load(call: Invocation) -> int:
         raise CommandError("requested load from stdin, but stdin is empty")
     # Without a terminal there is no progress to see, and none is asked for.
     quiet = given.on("quiet") or not os.isatty(STDOUT)
+    query = {"quiet": "1" if quiet else "0", **platform_query(given.text("platform"))}
     source = _opened(path) if path else STDIN
-    answer = images.load(call.engine, blocks_of(source), quiet=quiet)
+    answer = images.load(call.engine, blocks_of(source), query)
     if answer.headers.get("content-type", "").startswith("application/json"):
         show(answer, STDOUT)
     else:
@@ -60,8 +57,8 @@ def _load(call: Invocation) -> int:
 def _import(call: Invocation) -> int:
     given = call.flags
     source, *target = call.arguments
-    query = {"fromSrc": "-", "message": given.text("message"), "platform": given.text("platform")}
-    query = {name: value for name, value in query.items() if value}
+    texts = {"fromSrc": "-", "message": given.text("message"), "platform": given.text("platform")}
+    query: dict[str, str | list[str]] = {name: value for name, value in texts.items() if value}
     if target:
         try:
             Reference(target[0])
@@ -69,7 +66,7 @@ def _import(call: Invocation) -> int:
             raise CommandError(str(error)) from None
         query["repo"] = target[0]
     if given.texts("change"):
-        query["changes"] = "\n".join(given.texts("change"))
+        query["changes"] = given.texts("change")
     if source.startswith(("http://", "https://", "ftp://")):
         query["fromSrc"] = source
         answer = images.import_address(call.engine, query)
@@ -80,19 +77,23 @@ def _import(call: Invocation) -> int:
     return 0
 
 
-PULL = Command(
-    "[OPTIONS] NAME[:TAG|@DIGEST]",
-    "image pull, pull",
-    (_PLATFORM, switch("quiet", "Suppress verbose output", "q")),
-    _pull,
+SAVE = Command(
+    "[OPTIONS] IMAGE [IMAGE...]",
+    "image save, save",
+    (
+        Flag("output", "Write to a file, instead of STDOUT", "o"),
+        Flag("platform", f"Save only the given platform variant. {FORMATTED_AS}"),
+    ),
+    _save,
     1,
-    1,
+    completes="image",
 )
 LOAD = Command(
     "[OPTIONS]",
     "image load, load",
     (
         Flag("input", "Read from tar archive file, instead of STDIN", "i"),
+        Flag("platform", f"Load only the given platform variant. {FORMATTED_AS}"),
         switch("quiet", "Suppress the load output", "q"),
     ),
     _load,
@@ -105,7 +106,7 @@ IMPORT = Command(
     (
         text_list("change", "Apply Dockerfile instruction to the created image", "c"),
         Flag("message", "Set commit message for imported image", "m"),
-        _PLATFORM,
+        Flag("platform", "Set platform if server is multi-platform capable"),
     ),
     _import,
     1,

@@ -65,6 +65,13 @@ def local_time(unix_seconds: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(unix_seconds))
 
 
+def rfc3339(unix_seconds: int) -> str:
+    """A time in the zone of this machine, as machines exchange it: 2026-11-24T03:43:10Z."""
+    local = time.localtime(unix_seconds)
+    zone = time.strftime("%z", local)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", local) + ("Z" if zone == "+0000" else f"{zone[:3]}:{zone[3:]}")
+
+
 def short_id(identifier: str) -> str:
     """The first twelve digits, without the algorithm before them."""
     return identifier.rpartition(":")[2][:12]

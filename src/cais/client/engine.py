@@ -13,11 +13,14 @@ from cais.client.http import Connection, target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Any, Self
 
     from cais.client.http import Endpoint, Response
+
+    Query = Mapping[str, str | Sequence[str]]
+    """The parameters of a request; some have several values."""
 
 API_VERSION = "1.51"
 _TOO_NEW = "Maximum supported API version is "
@@ -118,7 +121,7 @@ class Engine:
         self,
         method: str,
         path: str,
-        query: Mapping[str, str] | None = None,
+        query: Query | None = None,
         content: object = None,
         *,
         headers: Mapping[str, str] | None = None,
@@ -142,14 +145,20 @@ class Engine:
             if not self.learns_version_from(answer, version):
                 return _checked(answer)
 
-    def fetch(self, method: str, path: str, query: Mapping[str, str] | None = None, content: object = None) -> Any:
+    def fetch(
+        self,
+        method: str,
+        path: str,
+        query: Query | None = None,
+        content: object = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
         """The JSON that a request is answered with, or None when the answer is empty."""
-        data = self.call(method, path, query, content).read()
+        data = self.call(method, path, query, content, headers=headers).read()
         return loads(data) if data else None
 
-    def send_blocks(
-        self, method: str, path: str, query: Mapping[str, str], blocks: Iterable[bytes], media_type: str
-    ) -> Response:
+    def send_blocks(self, method: str, path: str, query: Query, blocks: Iterable[bytes], media_type: str) -> Response:
         """The answer to a request whose body is streamed. The body is not sent in a version that is not spoken."""
         self.negotiated()
         connection = self._idle()
@@ -160,7 +169,7 @@ class Engine:
         self,
         method: str,
         path: str,
-        query: Mapping[str, str] | None = None,
+        query: Query | None = None,
         content: object = None,
         *,
         upgrade: bool = False,
@@ -187,7 +196,7 @@ class Engine:
         self._connection = self.connect()
         return self._connection
 
-    def _location(self, path: str, query: Mapping[str, str] | None) -> str:
+    def _location(self, path: str, query: Query | None) -> str:
         return target(f"/v{self.version}{path}", query)
 
 

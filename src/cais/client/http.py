@@ -18,7 +18,7 @@ from cais.client.errors import CannotConnect, ConnectionLost, ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 BLOCK_BYTES = 65536
 _LONGEST_HEAD_BYTES = 1 << 20
@@ -92,11 +92,16 @@ def quote(text: str) -> str:
     return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in raw)
 
 
-def target(path: str, query: Mapping[str, str] | None = None) -> str:
-    """`path`, which is already quoted, with `query` behind it."""
+def target(path: str, query: Mapping[str, str | Sequence[str]] | None = None) -> str:
+    """`path`, which is already quoted, with `query` behind it; a name with several values stands there for each."""
     if not query:
         return path
-    return path + "?" + "&".join(f"{quote(name)}={quote(value).replace('/', '%2F')}" for name, value in query.items())
+    pairs = [
+        f"{quote(name)}={quote(value).replace('/', '%2F')}"
+        for name, values in query.items()
+        for value in ((values,) if isinstance(values, str) else values)
+    ]
+    return f"{path}?{'&'.join(pairs)}" if pairs else path
 
 
 class Connection:

@@ -216,6 +216,32 @@ class ContainerDetail(TypedDict):
     NetworkSettings: ContainerDetailNetwork
 
 
+class OciPlatform(TypedDict, total=False):
+    os: str
+    architecture: str
+    variant: str
+
+
+class ManifestSize(TypedDict, total=False):
+    Content: int
+    Total: int
+
+
+class ManifestImage(TypedDict, total=False):
+    Platform: OciPlatform
+    Containers: list[str] | None
+
+
+class ManifestSummary(TypedDict, total=False):
+    """One platform of an image. Its kind is "image", "attestation" or "unknown"."""
+
+    ID: str
+    Kind: str
+    Available: bool
+    Size: ManifestSize
+    ImageData: ManifestImage | None
+
+
 class ImageSummary(TypedDict, total=False):
     Id: str
     RepoTags: list[str] | None
@@ -224,6 +250,67 @@ class ImageSummary(TypedDict, total=False):
     Size: int
     SharedSize: int
     Containers: int
+    Manifests: list[ManifestSummary] | None
+
+
+class HistoryStep(TypedDict, total=False):
+    Id: str
+    Created: int
+    CreatedBy: str
+    Size: int
+    Comment: str
+
+
+class DistributionAnswer(TypedDict, total=False):
+    Descriptor: dict[str, Any]
+    Platforms: list[dict[str, Any]] | None
+
+
+class LoginAnswer(TypedDict, total=False):
+    Status: str
+    IdentityToken: str
+
+
+class SearchResult(TypedDict, total=False):
+    name: str
+    description: str
+    star_count: int
+    is_official: bool
+
+
+class ChangedPath(TypedDict):
+    """A path of a layer: "added" or "changed", with all its bytes."""
+
+    Path: str
+    Kind: str
+    Size: int
+
+
+class LayerStep(TypedDict, total=False):
+    """A step of an image's history. What is behind `Comment` is there where the step has made a layer."""
+
+    Created: str
+    CreatedBy: str
+    Comment: str
+    ChainId: str
+    DiffId: str
+    Size: int
+    Added: int
+    Changed: int
+    Removed: int
+    Largest: list[ChangedPath]
+    Gone: list[str]
+    Complete: bool
+    SharedWith: list[str]
+
+
+class ImageLayers(TypedDict, total=False):
+    """The steps of an image, the oldest first."""
+
+    Id: str
+    RepoTags: list[str]
+    Size: int
+    Steps: list[LayerStep]
 
 
 class ImageRemoval(TypedDict, total=False):

@@ -51,7 +51,9 @@ def begin_events(engine: Engine, filters: Mapping[str, Iterable[str]]) -> Pendin
     return engine.separately("GET", "/events", {"filters": filters_text(filters)})
 
 
-def raw_object(engine: Engine, kind: str, name: str, *, size: bool = False) -> bytes:
+def raw_object(
+    engine: Engine, kind: str, name: str, *, size: bool = False, query: Mapping[str, str] | None = None
+) -> bytes:
     """The JSON that describes an object of the named kind, as the engine wrote it. Raises InvalidArgument."""
     if kind == "container" and not name.strip():
         raise InvalidArgument("invalid container name or ID: value is empty")
@@ -67,4 +69,4 @@ def raw_object(engine: Engine, kind: str, name: str, *, size: bool = False) -> b
         "secret": f"/secrets/{quote(name)}",
         "config": f"/configs/{quote(name)}",
     }[kind]
-    return engine.call("GET", path, {"size": "1"} if size and kind == "container" else None).read()
+    return engine.call("GET", path, {"size": "1"} if size and kind == "container" else query).read()

@@ -8,6 +8,8 @@ from pathlib import Path
 from cais import __version__
 from cais.daemon.listeners import unix_path
 from cais.daemon.logs import DEFAULT_FILE, Target
+from cais.distribution.registry_hosts import parse_insecure, parse_mirror
+from cais.distribution.registry_settings import RegistrySettings
 from cais.engine.settings import Settings
 from cais.errors import InvalidArgument
 
@@ -45,6 +47,23 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--detach", "--daemonize", action="store_true", help="go on in the background; return when the API is served"
     )
+    result.add_argument(
+        "--insecure-registry", action="append", default=[], metavar="HOST[:PORT]|CIDR",
+        help="a registry without TLS, or with any certificate; may be repeated",
+    )  # fmt: skip
+    result.add_argument(
+        "--registry-mirror", action="append", default=[], metavar="URL",
+        help="where images of Docker Hub are looked for first; may be repeated",
+    )  # fmt: skip
+    registries = defaults.registries
+    result.add_argument(
+        "--max-concurrent-downloads", type=int, default=registries.max_downloads, metavar="N",
+        help="layers that arrive at the same time (%(default)s)",
+    )  # fmt: skip
+    result.add_argument(
+        "--max-concurrent-uploads", type=int, default=registries.max_uploads, metavar="N",
+        help="layers that are sent at the same time (%(default)s)",
+    )  # fmt: skip
     result.add_argument("-v", "--version", action="version", version=f"caisd version {__version__}")
     return result
 
@@ -57,13 +76,26 @@ def parse(arguments: Sequence[str]) -> Options:
         raise InvalidArgument("the data root and the exec root must be two folders")
     hosts = given.host or [f"unix://{exec_root / 'cais.sock'}"]
     return Options(
-        settings=Settings(data_root=data_root, exec_root=exec_root, debug=given.debug),
+        settings=Settings(data_root=data_root, exec_root=exec_root, debug=given.debug, registries=_registries(given)),
         sockets=tuple(unix_path(host) for host in hosts),
         pidfile=_absolute(given.pidfile) if given.pidfile else exec_root / "caisd.pid",
         log_target=Target(given.log_target),
         log_file=_absolute(given.log_file),
         debug=given.debug,
         detach=given.detach,
+    )
+
+
+def _registries(given: argparse.Namespace) -> RegistrySettings:
+    for name in ("downloads", "uploads"):
+        number = getattr(given, f"max_concurrent_{name}")
+        if number < 1:
+            raise InvalidArgument(f"invalid max concurrent {name}: {number}")
+    return RegistrySettings(
+        insecure=tuple(parse_insecure(text) for text in given.insecure_registry),
+        mirrors=tuple(parse_mirror(text) for text in given.registry_mirror),
+        max_downloads=given.max_concurrent_downloads,
+        max_uploads=given.max_concurrent_uploads,
     )
 
 

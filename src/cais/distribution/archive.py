@@ -8,7 +8,7 @@ by a name that the archive gives.
 
 import posixpath
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -40,12 +40,25 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class ArchivedImage:
-    """An image as the archive describes it; that the layers are what `config` says is still to be seen."""
+    """An image as the archive describes it; that the layers are what `config` says is still to be seen.
+
+    manifest: its OCI or Docker manifest, where the archive has one.
+    """
 
     config_bytes: bytes
     config: oci.ImageConfig
     layers: tuple[Member, ...]
     references: tuple[Reference, ...]
+    manifest: "Found | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A manifest as it is in the archive, whole and of the digest that the index says."""
+
+    data: bytes
+    media_type: str
+    manifest: oci.Manifest
 
 
 @dataclass(slots=True)
@@ -120,7 +133,8 @@ def images_in(contents: Contents, platform: oci.Platform | None = None) -> list[
         items = oci.decode_document(contents.read("manifest.json"), list[_Item], "manifest.json")
         if len(items) > MAX_IMAGES:
             raise InvalidArgument(f"invalid archive: more than {MAX_IMAGES} images")
-        images = [_of_item(contents, item) for item in items]
+        manifests = _manifests(contents)
+        images = [_of_item(contents, item, manifests) for item in items]
         if platform is not None and images:
             images = [image for image in images if matches(platform, image.config.os, image.config.architecture)]
             if not images:
@@ -131,7 +145,19 @@ def images_in(contents: Contents, platform: oci.Platform | None = None) -> list[
     raise InvalidArgument("invalid archive: it has neither manifest.json nor index.json")
 
 
-def _of_item(contents: Contents, item: _Item) -> ArchivedImage:
+def _manifests(contents: Contents) -> dict[str, Found]:
+    """The manifests that an index beside manifest.json leads to, by the digests of their configurations."""
+    if contents.find("index.json") is None:
+        return {}
+    found = {}
+    for descriptor in oci.decode_index(contents.read("index.json")).manifests[:MAX_IMAGES]:
+        if descriptor.media_type in oci.MANIFEST_TYPES and contents.find(_blob_name(descriptor.digest)) is not None:
+            one = _read_manifest(contents, descriptor)
+            found[one.manifest.config.digest] = one
+    return found
+
+
+def _of_item(contents: Contents, item: _Item, manifests: dict[str, Found]) -> ArchivedImage:
     references = []
     for text in item.repo_tags:
         reference = parse(text)
@@ -139,27 +165,30 @@ def _of_item(contents: Contents, item: _Item) -> ArchivedImage:
             raise InvalidArgument(f"invalid archive: invalid tag {text[:300]!r}")
         references.append(reference)
     named = _DIGEST_NAME.fullmatch(_clean(item.config))
-    return _image(contents, item.config, f"sha256:{named[1]}" if named else None, list(item.layers), tuple(references))
+    digest = f"sha256:{named[1]}" if named else None
+    image = _image(contents, item.config, digest, list(item.layers), tuple(references))
+    return replace(image, manifest=manifests.get(oci.digest_of(image.config_bytes)))
 
 
 def _of_layout(contents: Contents, platform: oci.Platform) -> list[ArchivedImage]:
     index = oci.decode_index(contents.read("index.json"))
     images: dict[tuple[bytes, tuple[Reference, ...]], ArchivedImage] = {}
     for descriptor in index.manifests[:MAX_IMAGES]:
-        manifest = _choose(contents, descriptor, platform, 0)
-        if manifest is None:
+        found = _choose(contents, descriptor, platform, 0)
+        if found is None:
             continue
+        manifest = found.manifest
         layers = [_blob_name(layer.digest) for layer in manifest.layers]
         image = _image(
             contents, _blob_name(manifest.config.digest), manifest.config.digest, layers, _references(descriptor)
         )
-        images[image.config_bytes, image.references] = image
+        images[image.config_bytes, image.references] = replace(image, manifest=found)
     if not images:
         raise NotFound(f"the archive has no image for platform {platform_text(platform)}")
     return list(images.values())
 
 
-def _choose(contents: Contents, descriptor: oci.Descriptor, platform: oci.Platform, depth: int) -> oci.Manifest | None:
+def _choose(contents: Contents, descriptor: oci.Descriptor, platform: oci.Platform, depth: int) -> Found | None:
     """The manifest that a descriptor leads to, for the platform; None when it leads to none."""
     if depth > _MAX_INDEX_DEPTH:
         raise InvalidArgument("invalid archive: indexes nested too deep")
@@ -167,10 +196,7 @@ def _choose(contents: Contents, descriptor: oci.Descriptor, platform: oci.Platfo
     if wanted is not None and not matches(platform, wanted.os, wanted.architecture):
         return None
     if descriptor.media_type in oci.MANIFEST_TYPES:
-        manifest = oci.decode_manifest(_read_blob(contents, descriptor))
-        if manifest.media_type not in ("", descriptor.media_type):
-            raise InvalidArgument(f"invalid archive: manifest {descriptor.digest} has another media type")
-        return manifest
+        return _read_manifest(contents, descriptor)
     if descriptor.media_type not in oci.INDEX_TYPES:
         return None
     for inner in oci.decode_index(_read_blob(contents, descriptor)).manifests:
@@ -178,6 +204,14 @@ def _choose(contents: Contents, descriptor: oci.Descriptor, platform: oci.Platfo
         if found is not None:
             return found
     return None
+
+
+def _read_manifest(contents: Contents, descriptor: oci.Descriptor) -> Found:
+    data = _read_blob(contents, descriptor)
+    manifest = oci.decode_manifest(data)
+    if manifest.media_type not in ("", descriptor.media_type):
+        raise InvalidArgument(f"invalid archive: manifest {descriptor.digest} has another media type")
+    return Found(data, descriptor.media_type, manifest)
 
 
 def _read_blob(contents: Contents, descriptor: oci.Descriptor) -> bytes:

@@ -34,24 +34,30 @@ class Source(Protocol):
         ...
 
 
+def peek(source: Source) -> tuple[str, Source]:
+    """What a source is compressed with: "gzip", "bzip2", "xz", "zstd" or nothing; and the source, still whole."""
+    head = b""
+    while len(head) < _MAGIC_BYTES and (piece := source.read(PIECE_BYTES)):
+        head += piece
+    return _format_of(head), _Prefixed(head, source)
+
+
+def _format_of(head: bytes) -> str:
+    for name, beginning in (("gzip", _GZIP), ("bzip2", _BZIP2), ("xz", _XZ), ("zstd", _ZSTD)):
+        if head.startswith(beginning):
+            return name
+    skippable = head[1:4] == _ZSTD_SKIPPABLE and head[0] & 0xF0 == 0x50
+    return "zstd" if skippable else ""
+
+
 def decompressed(source: Source) -> Source:
     """The plain bytes of a source that may be compressed.
 
     Its `read` raises InvalidArgument for data that is damaged, cut short, or needs too much memory.
     """
-    head = b""
-    while len(head) < _MAGIC_BYTES and (piece := source.read(PIECE_BYTES)):
-        head += piece
-    whole = _Prefixed(head, source)
-    if head.startswith(_GZIP):
-        return _Streams(whole, _Gzip)
-    if head.startswith(_BZIP2):
-        return _Streams(whole, _Bzip2)
-    if head.startswith(_XZ):
-        return _Streams(whole, _Xz)
-    if head.startswith(_ZSTD) or (head[1:4] == _ZSTD_SKIPPABLE and head[0] & 0xF0 == 0x50):
-        return _Streams(whole, _Zstd)
-    return whole
+    name, whole = peek(source)
+    format_ = _FORMATS.get(name)
+    return whole if format_ is None else _Streams(whole, format_)
 
 
 class _Prefixed:
@@ -217,3 +223,6 @@ class _ZstdFrame:
             length += len(pieces[-1])
         self.unconsumed_tail = data[position:]
         return b"".join(pieces)
+
+
+_FORMATS: Final[dict[str, type[_Format]]] = {"gzip": _Gzip, "bzip2": _Bzip2, "xz": _Xz, "zstd": _Zstd}

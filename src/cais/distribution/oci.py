@@ -33,7 +33,10 @@ MANIFEST_TYPES: Final = frozenset(
 )
 MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE: Final = "application/vnd.oci.image.config.v1+json"
+INDEX_TYPE: Final = "application/vnd.oci.image.index.v1+json"
 LAYER_TYPE: Final = "application/vnd.oci.image.layer.v1.tar"
+GZIP_LAYER_TYPE: Final = LAYER_TYPE + "+gzip"
+ZSTD_LAYER_TYPE: Final = LAYER_TYPE + "+zstd"
 
 T = TypeVar("T")
 

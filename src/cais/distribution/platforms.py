@@ -1,6 +1,7 @@
 """Operating systems and architectures, in the names that images use (those of Go)."""
 
 import os
+from collections.abc import Sequence
 from typing import Final
 
 from cais.distribution.oci import Platform
@@ -20,6 +21,9 @@ _MACHINES: Final = {
     "loongarch64": "loong64",
 }
 _ALIASES: Final = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "armhf": "arm", "i386": "386"}
+
+_BASE_VARIANTS: Final = {"amd64": "v1", "arm64": "v8", "arm": "v7"}
+"""What a variant that is not told means."""
 
 
 def host_platform() -> Platform:
@@ -51,3 +55,44 @@ def matches(wanted: Platform | None, os_name: str, architecture: str) -> bool:
 def platform_text(platform: Platform) -> str:
     """ "linux/arm64/v8"."""
     return "/".join(part for part in (platform.os, platform.architecture, platform.variant) if part)
+
+
+def choose(offered: Sequence[Platform | None], wanted: Platform) -> int | None:
+    """The index of the best of several platforms for what is wanted; None when there is none.
+
+    Without a wanted variant the oldest one counts that every such processor has, on arm the newest up to this
+    machine's; a variant runs what is for an older one too. One that does not say what it is for is taken last.
+    """
+    ranked = []
+    for index, platform in enumerate(offered):
+        if platform is None or not platform.os or not platform.architecture:
+            ranked.append((1000, index))
+        elif (platform.os, _ALIASES.get(platform.architecture, platform.architecture)) == (
+            wanted.os,
+            wanted.architecture,
+        ):
+            rank = _distance(wanted.architecture, platform.variant, wanted.variant)
+            if rank is not None:
+                ranked.append((rank, index))
+    return min(ranked)[1] if ranked else None
+
+
+def _distance(architecture: str, offered: str, wanted: str) -> int | None:
+    """How far an offered variant is below the wanted one; None when it does not run there."""
+    base = _BASE_VARIANTS.get(architecture)
+    if base is None:
+        return 0 if offered == wanted or not wanted else None
+    has = _variant_number(offered or base)
+    needs = _variant_number(wanted or _default_variant(architecture, base))
+    return None if has is None or needs is None or has > needs else needs - has
+
+
+def _default_variant(architecture: str, base: str) -> str:
+    if architecture != "arm":
+        return base
+    return "v6" if os.uname().machine.startswith("armv6") else "v7"
+
+
+def _variant_number(variant: str) -> int | None:
+    digits = variant.removeprefix("v")
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 4 else None

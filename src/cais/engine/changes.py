@@ -20,8 +20,8 @@ from cais.linux.fs import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
 
 OPAQUE: Final = "trusted.overlay.opaque"
 
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-_INSIDE: Final = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
+FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+INSIDE: Final = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
 
 
 class Kind(IntEnum):
@@ -48,7 +48,7 @@ def changes(upper: Path, lower: Sequence[str]) -> list[Change]:
     with ExitStack() as stack:
         opened = []
         for folder in (str(upper), *lower):
-            descriptor = os.open(folder, _FOLDER | os.O_CLOEXEC)
+            descriptor = os.open(folder, FOLDER | os.O_CLOEXEC)
             stack.callback(os.close, descriptor)
             opened.append(descriptor)
         return sorted(_Walk(opened[0]).run(opened[1:]))
@@ -73,7 +73,7 @@ class _Walk:
 
     def _folder(self, path: str, below: list[int]) -> None:
         try:
-            descriptor = openat2(self._upper, path, _FOLDER, resolve=_INSIDE)
+            descriptor = openat2(self._upper, path, FOLDER, resolve=INSIDE)
         except OSError:
             return
         try:
@@ -82,8 +82,8 @@ class _Walk:
                 for entry in entries:
                     names.add(entry.name)
                     self._entry(path, entry, below)
-            if path != "." and _is_opaque(descriptor):
-                for name in _visible_names(path, below) - names:
+            if path != "." and is_opaque(descriptor):
+                for name in visible_names(path, below) - names:
                     self._record(f"{path}/{name}", Kind.DELETED)
         finally:
             os.close(descriptor)
@@ -91,8 +91,8 @@ class _Walk:
     def _entry(self, folder: str, entry: "os.DirEntry[str]", below: list[int]) -> None:
         path = entry.name if folder == "." else f"{folder}/{entry.name}"
         info = entry.stat(follow_symlinks=False)
-        layers, known = _below(path, below)
-        if _is_whiteout(info):
+        layers, known = visible_below(path, below)
+        if is_whiteout(info):
             if known is not None:
                 self._record(path, Kind.DELETED)
             return
@@ -112,55 +112,55 @@ class _Walk:
             parent = parent.rpartition("/")[0]
 
 
-def _below(path: str, layers: list[int]) -> tuple[list[int], os.stat_result | None]:
+def visible_below(path: str, layers: list[int]) -> tuple[list[int], os.stat_result | None]:
     """The layers in which a folder of this path is visible, and what the topmost has there, None for nothing."""
     visible: list[int] = []
     topmost: os.stat_result | None = None
     for layer in layers:
         try:
-            descriptor = openat2(layer, path, os.O_PATH | os.O_NOFOLLOW, resolve=_INSIDE)
+            descriptor = openat2(layer, path, os.O_PATH | os.O_NOFOLLOW, resolve=INSIDE)
         except OSError:
             continue
         try:
             info = os.fstat(descriptor)
-            if _is_whiteout(info):
+            if is_whiteout(info):
                 break
             if topmost is None:
                 topmost = info
             if not stat.S_ISDIR(info.st_mode) or not stat.S_ISDIR(topmost.st_mode):
                 break
             visible.append(layer)
-            if _is_opaque(descriptor):
+            if is_opaque(descriptor):
                 break
         finally:
             os.close(descriptor)
     return visible, topmost
 
 
-def _visible_names(path: str, layers: list[int]) -> set[str]:
+def visible_names(path: str, layers: list[int]) -> set[str]:
     """What a folder had before an opaque one took its place; `layers` are those in which it is visible."""
     names: set[str] = set()
     hidden: set[str] = set()
     for layer in layers:
         try:
-            descriptor = openat2(layer, path, _FOLDER, resolve=_INSIDE)
+            descriptor = openat2(layer, path, FOLDER, resolve=INSIDE)
         except OSError:
             continue
         try:
             with os.scandir(descriptor) as entries:
                 for entry in entries:
-                    gone = _is_whiteout(entry.stat(follow_symlinks=False))
+                    gone = is_whiteout(entry.stat(follow_symlinks=False))
                     (hidden if gone and entry.name not in names else names).add(entry.name)
         finally:
             os.close(descriptor)
     return names - hidden
 
 
-def _is_whiteout(info: os.stat_result) -> bool:
+def is_whiteout(info: os.stat_result) -> bool:
     return stat.S_ISCHR(info.st_mode) and info.st_rdev == 0
 
 
-def _is_opaque(descriptor: int) -> bool:
+def is_opaque(descriptor: int) -> bool:
     try:
         return os.getxattr(f"/proc/self/fd/{descriptor}", OPAQUE) == b"y"
     except OSError:

@@ -13,11 +13,12 @@ import logging
 import os
 import socket
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from cais.distribution.reference import Reference
 from cais.engine import attach, changes, explain, explain_run, export, logs, recovery, seccomp, starting
 from cais.engine.adjust import Adjustments
 from cais.engine.container import Condition, Container
@@ -30,7 +31,8 @@ from cais.engine.explain_run import RunOptions
 from cais.engine.filters import Filters
 from cais.engine.health import HealthChecks
 from cais.engine.host import Host, read_host
-from cais.engine.image import ImageUser
+from cais.engine.image import Image, ImageUser
+from cais.engine.image_commit import CommitRequest, draft
 from cais.engine.images import Images
 from cais.engine.lifecycle import Lifecycle
 from cais.engine.models import CreateRequest
@@ -40,7 +42,8 @@ from cais.engine.statefolder import StateFolder
 from cais.engine.tasks import Tasks
 from cais.engine.text import reason
 from cais.engine.trash import Trash
-from cais.errors import CaisError, Forbidden, Internal, Unsupported
+from cais.engine.work import to_the_end
+from cais.errors import CaisError, Conflict, Forbidden, Internal, Unsupported
 from cais.runtime.cgroups import CgroupError, open_hierarchy
 from cais.runtime.client import Runtime
 from cais.runtime.errors import StartFailed
@@ -59,7 +62,7 @@ class Engine:
         self.settings = settings
         self.events = EventBus()
         self.database = Database()
-        self.images = Images(self.database, settings.data_root, self.events)
+        self.images = Images(self.database, settings.data_root, self.events, settings.registries)
         self.runtime = Runtime(settings.exec_root)
         self._tasks = Tasks()
         self._folder = StateFolder(settings)
@@ -124,6 +127,36 @@ class Engine:
         archive = await export.export(self._upper(container), self._lower(container))
         self.events.emit("container", "export", container.id, container.event_attributes())
         return archive
+
+    async def commit(self, container: Container, request: CommitRequest, reference: Reference | None) -> Image:
+        """An image of what the container has changed, named where a name is given.
+
+        Raises InvalidArgument for changes that make no sense, Conflict for a container that is being removed.
+        """
+        wanted = draft(request, container.record.config)
+        base = self.images.get(container.record.image_id)
+
+        def check() -> None:
+            if container.removing or container.removed:  # half of its files may be missing
+                raise Conflict(f"You cannot commit container {container.id} which is being removed")
+
+        check()
+        pausing = request.pause and container.running and not container.paused
+        if pausing:
+            await self.adjust.pause(container)
+        try:
+            image = await self.images.commit(wanted, base, self._upper(container), check)
+        finally:
+            if pausing and container.paused:
+                with suppress(Conflict):  # it has ended
+                    await to_the_end(self.adjust.unpause(container))
+        if reference is not None:
+            image = await self.images.tag(image, reference)
+        attributes = container.event_attributes(
+            comment=request.comment, imageID=image.id, imageRef=reference.familiar if reference else ""
+        )
+        self.events.emit("container", "commit", container.id, attributes)
+        return image
 
     async def explain(self, container: Container) -> Explanation:
         """What there is to say of a container. Raises NotFound when it is removed meanwhile."""

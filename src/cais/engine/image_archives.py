@@ -2,30 +2,50 @@
 
 Either ends with a whole image, or leaves nothing: until the image is in the database a lease holds its
 layers, and what the lease lets go is removed.
+
+A layer keeps a blob, so that it can be saved and pushed with the same digest: its archive as it came when that was
+compressed with gzip or zstd, which is what others read; else compressed with gzip while it is unpacked.
 """
 
 import asyncio
+import hashlib
 import os
+import re
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from cais.distribution.archive import ArchivedImage, Contents, Member, images_in
-from cais.distribution.compression import decompressed
-from cais.distribution.oci import ContainerConfig, History, ImageConfig, Platform, RootFS
+from cais.distribution.compression import PIECE_BYTES, decompressed, peek
+from cais.distribution.oci import (
+    GZIP_LAYER_TYPE,
+    ZSTD_LAYER_TYPE,
+    ContainerConfig,
+    History,
+    ImageConfig,
+    Platform,
+    RootFS,
+)
 from cais.distribution.reference import Reference
 from cais.engine.image import Image, short_id
 from cais.engine.image_store import ImageStore, NewImage
 from cais.engine.progress import Meter, Progress, Report, from_thread
 from cais.engine.work import Pipe, run_blocking, run_with_body, to_the_end
-from cais.errors import Unavailable
-from cais.storage.layers import Lease, chain_id_of
-from cais.storage.tarstream import Kind, TarReader
+from cais.errors import InvalidArgument, Unavailable
+from cais.storage.blobfiles import BlobWriter
+from cais.storage.compressing import Compressing
+from cais.storage.layers import Layer, LayerBlob, Lease, chain_id_of
+from cais.storage.tarstream import Entry, Kind, Source, TarReader
+from cais.storage.unpack import write_content
+
+_BLOB_NAME: Final = re.compile(r"(?:\./)?blobs/sha256/([0-9a-f]{64})")
+_KEPT_AS_RECEIVED: Final = {"gzip": GZIP_LAYER_TYPE, "zstd": ZSTD_LAYER_TYPE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +68,7 @@ async def import_root(store: ImageStore, request: ImportRequest, body: AsyncIter
     async with leased(store) as lease:
 
         def unpack(pipe: Pipe) -> str:
-            return lease.unpack(decompressed(pipe), None, interrupt=pipe.abort).diff_id
+            return unpack_stream(lease, pipe, interrupt=pipe.abort).diff_id
 
         diff_id = await run_with_body(body, unpack)
         return await store.store(single_layer_image(request, diff_id), request.created)
@@ -83,8 +103,8 @@ async def load_archive(
         archived = await asyncio.to_thread(images_in, contents, platform)
         async with leased(store) as lease:
             stopped = threading.Event()
-            telling = from_thread(report)
-            await run_blocking(lambda: _unpack_all(lease, archived, telling, stopped), stopped.set)
+            loading = _Loading(lease, from_thread(report), stopped)
+            await run_blocking(lambda: loading.unpack_all(archived), stopped.set)
             return [await _store(store, image, now, report) for image in archived]
 
 
@@ -100,6 +120,9 @@ async def leased(store: ImageStore) -> AsyncIterator[Lease]:
 
 async def _store(store: ImageStore, archived: ArchivedImage, now: str, report: Report) -> Image:
     new = NewImage(archived.config_bytes, archived.config, archived.references)
+    found = archived.manifest
+    if found is not None and store.is_manifest_of(found.manifest, archived.config):
+        new = replace(new, manifest=found.data, manifest_type=found.media_type)
     for reference in archived.references:
         before = store.find_reference(reference)
         if before not in (None, new.id):
@@ -122,9 +145,7 @@ def _stage(pipe: Pipe, folder: Path) -> Contents:
         match entry.kind:
             case Kind.FILE:
                 path = folder / str(number)
-                with open(path, "xb", buffering=0) as file:
-                    for chunk in reader.chunks():
-                        _write(file.fileno(), chunk)
+                _keep(path, name, entry, reader)
                 contents.add_file(name, Member(path, entry.size))
             case Kind.SYMLINK | Kind.HARDLINK:
                 contents.add_link(name, os.fsdecode(entry.link), hard=entry.kind is Kind.HARDLINK)
@@ -134,35 +155,98 @@ def _stage(pipe: Pipe, folder: Path) -> Contents:
     return contents
 
 
-def _write(fd: int, chunk: bytes | memoryview) -> None:
-    try:
-        written = os.write(fd, chunk)
-        while written < len(chunk):
-            written += os.write(fd, chunk[written:])
-    except OSError as error:
-        raise Unavailable(f"keep the archive: {error.strerror}") from error
+def _keep(path: Path, name: str, entry: Entry, reader: TarReader) -> None:
+    """Write one member. Raises: InvalidArgument when its name is a digest that its content does not have."""
+    named = _BLOB_NAME.fullmatch(name)
+    hashed = hashlib.sha256() if named else None
+    with open(path, "xb", buffering=0) as file:
+        try:
+            write_content(file.fileno(), entry.size, reader.chunks(), hashed)
+        except OSError as error:
+            raise Unavailable(f"keep the archive: {error.strerror}") from error
+    if named and hashed and hashed.hexdigest() != named[1]:
+        raise InvalidArgument(f"invalid archive: the content of {name!r} has another digest")
 
 
-def _unpack_all(lease: Lease, images: Sequence[ArchivedImage], report: Report, stopped: threading.Event) -> None:
-    for image in images:
-        parent: str | None = None
-        for member, diff_id in zip(image.layers, image.config.diff_ids, strict=True):
-            chain_id = chain_id_of(parent, diff_id)
-            if lease.keep(chain_id) is None:
-                meter = Meter(report, "Loading layer", short_id(diff_id), member.size_bytes, stopped)
-                unpack_file(lease, member.path, parent, diff_id, meter)
-            parent = chain_id
+@dataclass(frozen=True, slots=True)
+class _Loading:
+    """Unpacking the layers of loaded images, one after the other, those below first. Blocks."""
+
+    lease: Lease
+    report: Report
+    stopped: threading.Event
+
+    def unpack_all(self, images: Sequence[ArchivedImage]) -> None:
+        for image in images:
+            parent: str | None = None
+            for member, diff_id in zip(image.layers, image.config.diff_ids, strict=True):
+                parent = self._layer(member, parent, diff_id)
+
+    def _layer(self, member: Member, parent: str | None, diff_id: str) -> str:
+        chain_id = chain_id_of(parent, diff_id)
+        known = self.lease.keep(chain_id)
+        if known is None or not self.lease.archives(known):  # loading again repairs what has no blob
+            meter = Meter(self.report, "Loading layer", short_id(diff_id), member.size_bytes, self.stopped)
+            unpack_file(self.lease, member.path, parent, diff_id, meter)
+        return chain_id
 
 
-def unpack_file(lease: Lease, path: Path, parent: str | None, diff_id: str | None, meter: Meter) -> str:
-    """Unpack a layer's archive, which may be compressed, from a file; returns its diffID. Blocks.
-
-    Raises: InvalidArgument; Unavailable when the disk is full; Stopped when the meter says so.
-    """
+def unpack_file(lease: Lease, path: Path, parent: str | None, diff_id: str | None, meter: Meter) -> Layer:
+    """Unpack a layer's archive from a file, see `unpack_stream`. Raises also: Stopped when the meter says so."""
     with open(path, "rb", buffering=0) as file:
-        layer = lease.unpack(decompressed(_Metered(file, meter)), parent, diff_id)
+        layer = unpack_stream(lease, _Metered(file, meter), parent, diff_id)
     meter.tell()
-    return layer.diff_id
+    return layer
+
+
+def unpack_stream(
+    lease: Lease,
+    source: Source,
+    parent: str | None = None,
+    diff_id: str | None = None,
+    interrupt: Callable[[], None] | None = None,
+) -> Layer:
+    """Unpack a layer's archive, compressed or not, and keep a blob of it; the lease keeps both. Blocks.
+
+    diff_id: the digest that the plain archive must have. interrupt: ends a read of the source that waits.
+    Raises: InvalidArgument; Unavailable when the disk is full; what the source raises.
+    """
+    writer = lease.blobs.writer(None)
+    try:
+        format_, whole = peek(source)
+        media_type = _KEPT_AS_RECEIVED.get(format_, GZIP_LAYER_TYPE)
+        if format_ in _KEPT_AS_RECEIVED:
+            received = _Kept(whole, writer)
+            layer = lease.unpack(decompressed(received), parent, diff_id, interrupt)
+            received.drain()
+        else:
+            with Compressing(decompressed(whole), writer) as compressing:
+                layer = lease.unpack(compressing, parent, diff_id, interrupt)
+                compressing.finish()
+        if not lease.archives(layer):
+            size_bytes = writer.offset
+            lease.attach(layer, LayerBlob(lease.commit(writer), media_type, size_bytes))
+        return layer
+    finally:
+        writer.abort()
+
+
+class _Kept:
+    """A source whose bytes are written to a blob as they are read."""
+
+    def __init__(self, source: Source, writer: BlobWriter) -> None:
+        self._source = source
+        self._writer = writer
+
+    def read(self, size: int, /) -> bytes:
+        piece = self._source.read(size)
+        self._writer.write(piece)
+        return piece
+
+    def drain(self) -> None:
+        """Read what the decompressor has left."""
+        while self.read(PIECE_BYTES):
+            pass
 
 
 class _Metered:

@@ -136,10 +136,8 @@ def layers(store: ImageStore, image: Image) -> list[tuple[Layer, str]]:
 
 
 def layers_bytes(store: ImageStore) -> int:
-    """The bytes of all layers of all images, each counted once."""
-    return sum(
-        store.layers.get(chain_id).size_bytes for chain_id in {c for image in store.images() for c in image.layers}
-    )
+    """The bytes of all images on the disk: each layer once, and the blobs that are kept beside them."""
+    return sum(layer.size_bytes for layer in store.layers.layers()) + store.blobs.total_bytes()
 
 
 def shared_sizes(store: ImageStore) -> dict[str, int]:

@@ -1,21 +1,20 @@
-"""Pulling images: for now from cais.local, which makes them on this machine.
+"""Pulling images: from registries, or from cais.local, which makes them on this machine.
 
-Those who pull one name at the same time share one making. It is stopped when the last of them is cancelled,
-and an image is named only when it is whole.
+Those who pull one name of cais.local at the same time share one making. It is stopped when the last of them is
+cancelled, and an image is named only when it is whole.
 """
 
 import asyncio
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
 
-from cais.distribution.local import DOMAIN, OFFER, LocalSource
+from cais.distribution.local import DOMAIN, LocalSource
 from cais.distribution.oci import (
     CONFIG_TYPE,
-    LAYER_TYPE,
     MANIFEST_TYPE,
     Descriptor,
     Manifest,
@@ -24,13 +23,17 @@ from cais.distribution.oci import (
 )
 from cais.distribution.platforms import host_platform, matches, platform_text
 from cais.distribution.reference import Reference
+from cais.distribution.registry_auth import NOBODY, Credentials
+from cais.distribution.registry_settings import RegistrySettings
 from cais.engine.image import Image, short_id
 from cais.engine.image_archives import ImportRequest, leased, single_layer_image, unpack_file
 from cais.engine.image_store import Events, ImageStore, NewImage
 from cais.engine.models import timestamp
 from cais.engine.progress import Meter, Progress, Report, from_thread
+from cais.engine.registry_pull import RegistryPuller
 from cais.engine.work import run_blocking
-from cais.errors import NotFound, Unavailable
+from cais.errors import NotFound
+from cais.storage.layers import Layer, LayerBlob
 
 
 @dataclass(slots=True)
@@ -55,10 +58,11 @@ class _Making:
 class Puller:
     """Pulls images into a store."""
 
-    def __init__(self, store: ImageStore, events: Events) -> None:
+    def __init__(self, store: ImageStore, events: Events, settings: RegistrySettings) -> None:
         self._store = store
         self._events = events
         self._local = LocalSource()
+        self._registry = RegistryPuller(store, events, settings)
         self._makings: dict[str, _Making] = {}
 
     async def close(self) -> None:
@@ -69,28 +73,41 @@ class Puller:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._local.close()
 
-    async def pull(self, reference: Reference, platform: Platform | None, report: Report) -> Image:
+    async def pull(
+        self, reference: Reference, platform: Platform | None, report: Report, credentials: Credentials = NOBODY
+    ) -> Image:
         """Bring an image here under its complete name.
 
         Raises: NotFound when there is no such image, or not for that platform; Unavailable when its source
             cannot be reached, or fails.
         """
         reference = reference.with_default_tag()
+        if reference.domain != DOMAIN:
+            (image,) = await self._registry.pull(reference, platform, credentials, report)
+            return image
         self.check(reference, platform)
         return await self._join(str(reference), reference, report)
 
     def check(self, reference: Reference, platform: Platform | None) -> None:
-        """Whether an image of that complete name can be had at all. Raises: NotFound, Unavailable."""
+        """Whether there is any use in pulling a complete name. Raises: NotFound where cais.local does not have it.
+
+        Of a registry it is not known before.
+        """
         if reference.domain != DOMAIN:
-            raise Unavailable(
-                f'Get "https://{reference.domain}/v2/": pulling {reference.familiar} from a registry is not supported '
-                f"yet; images that are made on this machine: {OFFER}"
-            )
+            return
         self._local.check(reference)
         here = host_platform()
         if not matches(platform, here.os, here.architecture):
             wanted = platform_text(platform or here)
             raise NotFound(f"no matching manifest for {wanted} in the manifest list entries")
+
+    async def pull_all(
+        self, reference: Reference, platform: Platform | None, report: Report, credentials: Credentials = NOBODY
+    ) -> list[Image]:
+        """Bring the images of all tags of a repository here. Raises like `pull`."""
+        if reference.domain == DOMAIN:
+            return [await self.pull(reference, platform, report, credentials)]
+        return await self._registry.pull(reference, platform, credentials, report)
 
     async def _join(self, key: str, reference: Reference, report: Report) -> Image:
         making = self._makings.get(key)
@@ -128,19 +145,23 @@ class Puller:
         telling = from_thread(report)
         async with leased(self._store) as lease:
 
-            def unpack() -> str:
+            def unpack() -> Layer:
                 meter = Meter(telling, "Extracting", reference.tag, length, stopped)
                 return unpack_file(lease, made.archive, None, None, meter)
 
-            diff_id = await run_blocking(unpack, stopped.set)
-            report(Progress("Pull complete", short_id(diff_id)))
-            new = single_layer_image(request, diff_id)
-            digest = _manifest_digest(new, diff_id, length)
-            references = (reference, reference.with_digest(digest))
-            fresh = self._store.find_reference(reference) != new.id
-            image = await self._store.store(
-                NewImage(new.config_bytes, new.config, references), timestamp(time.time_ns())
+            layer = await run_blocking(unpack, stopped.set)
+            report(Progress("Pull complete", short_id(layer.diff_id)))
+            new = single_layer_image(request, layer.diff_id)
+            manifest = _manifest(new, self._store.layers.archives(layer.diff_id)[0])
+            digest = digest_of(manifest)
+            named = replace(
+                new,
+                references=(reference, reference.with_digest(digest)),
+                manifest=manifest,
+                manifest_type=MANIFEST_TYPE,
             )
+            fresh = self._store.find_reference(reference) != new.id
+            image = await self._store.store(named, timestamp(time.time_ns()))
         report(Progress(f"Digest: {digest}"))
         what = "Downloaded newer image" if fresh else "Image is up to date"
         report(Progress(f"Status: {what} for {reference.familiar}"))
@@ -148,11 +169,11 @@ class Puller:
         return image
 
 
-def _manifest_digest(new: NewImage, diff_id: str, length: int) -> str:
-    """The digest of the manifest that a registry would have for the image, its layer not compressed."""
+def _manifest(new: NewImage, archive: LayerBlob) -> bytes:
+    """The manifest that a registry has once the image is pushed to it."""
     manifest = Manifest(
         config=Descriptor(CONFIG_TYPE, new.id, len(new.config_bytes)),
-        layers=[Descriptor(LAYER_TYPE, diff_id, length)],
+        layers=[Descriptor(archive.media_type, archive.digest, archive.size_bytes)],
         media_type=MANIFEST_TYPE,
     )
-    return digest_of(msgspec.json.encode(manifest))
+    return msgspec.json.encode(manifest)

@@ -7,23 +7,31 @@ cancelled; memory follows when it is committed. What a crash leaves is swept at 
 import asyncio
 import logging
 import os
-import sqlite3
+import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
-from cais.distribution.oci import ImageConfig, decode_config, digest_of
+from cais.distribution.oci import ImageConfig, Manifest, decode_config
 from cais.distribution.reference import Reference, is_hex_id, parse
+from cais.engine import image_tables
 from cais.engine.image import Image
+from cais.engine.image_tables import ImageManifest, Insertion, NewImage, Removal, Row, Tables
 from cais.engine.work import to_the_end
 from cais.errors import CaisError, NotFound, Unavailable
+from cais.linux.fs import spread_folders
 from cais.storage.blobs import BlobStore
 from cais.storage.database import Database
-from cais.storage.layers import Layer, LayerStore, chain_ids
+from cais.storage.layers import LayerStore, chain_ids
 from cais.storage.trees import remove_tree
+
+__all__ = ["Events", "ImageManifest", "ImageStore", "NewImage", "Removal"]
+
+SPARE_BLOBS_SECONDS: Final = 24 * 3600
+"""How long blobs that nobody needs wait for the next pull; what is older goes when caisd starts."""
 
 _log: Final = logging.getLogger("cais.engine.images")
 
@@ -34,57 +42,36 @@ class Events(Protocol):
     def emit(self, type: str, action: str, actor_id: str, attributes: dict[str, str]) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class NewImage:
-    """An image about to be stored. Its layers are on disk, and kept by a lease."""
-
-    config_bytes: bytes
-    config: ImageConfig
-    references: tuple[Reference, ...] = ()
-    parent: str = ""
-
-    @property
-    def id(self) -> str:
-        """The digest of the configuration."""
-        return digest_of(self.config_bytes)
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """An image as the database has it."""
-
-    id: str
-    parent: str
-    last_tagged: str
-    hidden: bool
-
-
 class ImageStore:
     """All images. Reading is immediate, from the event loop; changing is awaited."""
 
     def __init__(self, database: Database, data_root: Path) -> None:
         self.temporary = data_root / "tmp" / "images"
         self.blobs = BlobStore(data_root / "blobs" / "sha256", self.temporary)
-        self.layers = LayerStore(data_root / "layers", self.temporary)
+        self.layers = LayerStore(data_root / "layers", self.temporary, self.blobs)
         self._database = database
         self._images: dict[str, Image] = {}
         self._references: dict[str, str] = {}
         self._names: defaultdict[str, dict[str, Reference]] = defaultdict(dict)
+        self._manifests: dict[str, dict[str, ImageManifest]] = {}
+        self._listed: set[str] = set()
         self._lock = asyncio.Lock()
         self._sweeper: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Read what there is, and sweep what a crash has left; removing that goes on in the background."""
-        rows, references, layers = await self._database.run(_read)
-        images, lost, leftovers = await asyncio.to_thread(self._open_folders, rows, layers)
+        tables = await self._database.run(image_tables.read)
+        images, lost, leftovers = await asyncio.to_thread(self._open_folders, tables)
         self._images = images
-        for name, image_id in references:
+        for name, image_id in tables.references:
             if image_id in images:
                 self._references[name] = image_id
                 self._names[image_id][name] = parse(name)
         for image_id in images:
             self._refresh(image_id)
-        await self._database.run(lambda connection: _forget(connection, lost))
+        self._listed = set(tables.blobs)
+        await self._database.run(lambda connection: image_tables.forget(connection, lost))
+        await self._forget_blobs()
         self._sweeper = asyncio.ensure_future(asyncio.to_thread(_sweep, leftovers))
 
     async def close(self) -> None:
@@ -152,7 +139,44 @@ class ImageStore:
         names = self._names.get(image_id, {}).values()
         return sorted(names, key=lambda reference: (bool(reference.digest), str(reference)))
 
+    def manifests_of(self, image_id: str) -> list[ImageManifest]:
+        """The manifests that an image was pulled with, the latest last; their bytes are blobs."""
+        return [m for m in self._manifests.get(image_id, {}).values() if self.blobs.has(m.digest)]
+
+    def is_manifest_of(self, manifest: Manifest, config: ImageConfig) -> bool:
+        """Whether a manifest's layers are the archives that we have of the configuration's layers, one by one.
+
+        Only then does it say what the image is: an archive or a registry may say anything.
+        """
+        if len(manifest.layers) != len(config.diff_ids):
+            return False
+        return all(
+            layer.digest in {blob.digest for blob in self.layers.archives(diff_id)}
+            for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True)
+        )
+
     # -- changes
+
+    async def list_blob(self, digest: str) -> None:
+        """Note that a blob, which a lease keeps, is there, so that it outlives caisd before its image is stored."""
+        await self._database.run(
+            lambda connection: image_tables.insert_blobs(connection, {digest: self.blobs.size(digest)})
+        )
+        self._listed.add(digest)
+
+    async def drop_unused_blobs(self) -> int:
+        """Remove the blobs that nobody needs, and what interrupted downloads have left; returns the bytes freed."""
+        freed = await asyncio.to_thread(lambda: sum(map(self.blobs.remove_unused, self.blobs.unused())))
+        freed += await asyncio.to_thread(self.blobs.forget_partial)
+        await self._forget_blobs()
+        return freed
+
+    async def _forget_blobs(self) -> None:
+        """Take out of the database what is on disk no longer."""
+        gone = [digest for digest in self._listed if not self.blobs.has(digest)]
+        if gone:
+            await self._database.run(lambda connection: image_tables.delete_blobs(connection, gone))
+            self._listed.difference_update(gone)
 
     async def store(self, new: NewImage, now: str) -> Image:
         """Keep an image, and give it its names, which others lose."""
@@ -162,11 +186,22 @@ class ImageStore:
         async with self._lock:
             chain = [self.layers.get(chain_id) for chain_id in chain_ids(new.config.diff_ids)]
             names = {str(reference): reference for reference in new.references}
-            await asyncio.to_thread(self.blobs.put, new.config_bytes)
-            await self._database.run(lambda connection: _insert(connection, new, chain, names, now))
+            archives = {layer.diff_id: self.layers.archives(layer.diff_id) for layer in chain}
+            manifest = await asyncio.to_thread(self._put_documents, new)
+            try:
+                insertion = Insertion(new, chain, names, now, archives, manifest)
+                await self._database.run(lambda connection: image_tables.insert(connection, insertion))
+            except BaseException:
+                self._release_documents([new.id, *([manifest.digest] if manifest else [])])
+                raise
+            self._listed.update(blob.digest for found in archives.values() for blob in found)
             known = self._images.get(new.id)
             if known is None and chain:
                 self.layers.retain(chain[-1].chain_id)
+            if known is not None:
+                self.blobs.release(new.id)
+            if manifest is not None:
+                self._add_manifest(new.id, manifest)
             self._images[new.id] = Image(
                 id=new.id,
                 config=new.config,
@@ -179,6 +214,28 @@ class ImageStore:
             self._name(names, new.id)
             return self._refresh(new.id)
 
+    def _put_documents(self, new: NewImage) -> ImageManifest | None:
+        """Keep the configuration and the manifest of an image, each counted as used once more."""
+        self.blobs.put(new.config_bytes, retain=True)
+        if new.manifest is None:
+            return None
+        try:
+            return ImageManifest(self.blobs.put(new.manifest, retain=True), new.manifest_type)
+        except BaseException:
+            self.blobs.release(new.id)
+            raise
+
+    def _release_documents(self, digests: Iterable[str]) -> None:
+        for digest in digests:
+            self.blobs.release(digest)
+
+    def _add_manifest(self, image_id: str, manifest: ImageManifest) -> None:
+        self._listed.add(manifest.digest)
+        known = self._manifests.setdefault(image_id, {})
+        if known.pop(manifest.digest, None) is not None:
+            self.blobs.release(manifest.digest)
+        known[manifest.digest] = manifest
+
     async def add_references(self, image_id: str, references: Iterable[Reference], now: str) -> Image:
         """Give an image more names, which others lose. Raises: NotFound when it is gone."""
         names = {str(reference): reference for reference in references}
@@ -187,41 +244,41 @@ class ImageStore:
     async def _add_references(self, image_id: str, names: dict[str, Reference], now: str) -> Image:
         async with self._lock:
             image = self.get(image_id)
-            await self._database.run(lambda connection: _insert_names(connection, image_id, names, now))
+            await self._database.run(lambda connection: image_tables.insert_names(connection, image_id, names, now))
             self._images[image_id] = replace(image, last_tagged=now)
             self._name(names, image_id)
             return self._refresh(image_id)
 
-    async def change(self, decide: "Callable[[], Removal]") -> "Removal":
+    async def change(self, decide: Callable[[], Removal]) -> Removal:
         """Take names and images away, as `decide` says; nobody else changes anything between it and the end.
 
         Returns: what `decide` did, with the layers that went. Raises: whatever `decide` raises.
         """
         return await to_the_end(self._change(decide))
 
-    async def _change(self, decide: "Callable[[], Removal]") -> "Removal":
+    async def _change(self, decide: Callable[[], Removal]) -> Removal:
         async with self._lock:
             removal = decide()
             before = self._images, self._references, self._names
             gone = self._take_away(removal)  # before the transaction, so that nobody begins to use it meanwhile
             try:
-                await self._database.run(lambda connection: _delete(connection, removal))
+                await self._database.run(lambda connection: image_tables.delete(connection, removal))
             except Unavailable:
                 if not gone:
                     self._images, self._references, self._names = before
                     raise
                 # a full disk: the files go first, to make room; what the database still lists then is dropped at start
-                await asyncio.to_thread(self._remove_blobs, gone)
-                removed = await asyncio.to_thread(self._remove_layers, gone)
-                await self._database.run(lambda connection: _delete(connection, removal))
-                return replace(removal, layers=removed)
+                removed = await asyncio.to_thread(self._remove_files, gone)
+                await self._database.run(lambda connection: image_tables.delete(connection, removal))
             except BaseException:
                 self._images, self._references, self._names = before
                 raise
-            await asyncio.to_thread(self._remove_blobs, gone)
-        return replace(removal, layers=await asyncio.to_thread(self._remove_layers, gone))
+            else:
+                removed = await asyncio.to_thread(self._remove_files, gone)
+            await self._forget_blobs()
+        return replace(removal, layers=removed)
 
-    def _take_away(self, removal: "Removal") -> list[Image]:
+    def _take_away(self, removal: Removal) -> list[Image]:
         """Make memory as it will be; in copies, so that what was before is not touched. Returns what goes."""
         self._images = dict(self._images)
         self._references = dict(self._references)
@@ -234,11 +291,10 @@ class ImageStore:
             self._refresh(image_id)
         return gone
 
-    def _remove_blobs(self, images: list[Image]) -> None:
+    def _remove_files(self, images: list[Image]) -> dict[str, tuple[str, ...]]:
+        """Let go of all that images have on disk; returns the layers that went with each."""
         for image in images:
-            self.blobs.remove(image.id)
-
-    def _remove_layers(self, images: list[Image]) -> dict[str, tuple[str, ...]]:
+            self._release_documents([image.id, *self._manifests.pop(image.id, {})])
         tops = {image.id: [image.top_layer] if image.top_layer else [] for image in images}
         return {image_id: tuple(self.layers.release(top)) for image_id, top in tops.items()}
 
@@ -274,48 +330,48 @@ class ImageStore:
         self._images[image_id] = image
         return image
 
-    def _open_folders(self, rows: list[_Row], layers: list[Layer]) -> tuple[dict[str, Image], list[str], list[Path]]:
+    def _open_folders(self, tables: Tables) -> tuple[dict[str, Image], list[str], list[Path]]:
         """Open the stores; returns the images, the ids of those that are damaged, and what is to be removed."""
         self.temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
-        missing = self.layers.open(layers)
+        spread_folders(self.temporary)  # where layers are unpacked
+        self.blobs.open([*(row.id for row in tables.images), *tables.blobs])
+        missing = self.layers.open(tables.layers, tables.layer_blobs)
         if missing:
             _log.error("layers missing on disk, their images are dropped: %s", ", ".join(m.chain_id for m in missing))
-        self.blobs.open([row.id for row in rows])
         images: dict[str, Image] = {}
         lost: list[str] = []
-        for row in rows:
+        for row in tables.images:
             try:
                 images[row.id] = self._read_image(row)
             except (CaisError, OSError) as error:
                 _log.error("image %s cannot be used and is dropped: %s", row.id, error)
+                self.blobs.remove_unused(row.id)
                 lost.append(row.id)
+        for image_id, manifest in tables.manifests:
+            if image_id in images and self.blobs.retain(manifest.digest):
+                self._add_manifest(image_id, manifest)
         self.layers.release(self._keep_unused())
+        self._drop_old_blobs(tables)
         return images, lost, list(self.temporary.iterdir())
+
+    def _drop_old_blobs(self, tables: Tables) -> None:
+        oldest = time.time() - SPARE_BLOBS_SECONDS
+        for digest in self.blobs.unused():
+            if tables.blobs.get(digest, 0) < oldest:
+                self.blobs.remove_unused(digest)
 
     def _keep_unused(self) -> list[str]:
         """Layers without an image, each counted as used once, so that releasing them removes them."""
         return [chain_id for chain_id in self.layers.unused() if self.layers.retain(chain_id) is not None]
 
-    def _read_image(self, row: _Row) -> Image:
+    def _read_image(self, row: Row) -> Image:
         config = decode_config(self.blobs.read(row.id))
         chain = [self.layers.get(chain_id) for chain_id in chain_ids(config.diff_ids)]
+        self.blobs.retain(row.id)
         if chain:
             self.layers.retain(chain[-1].chain_id)
         size_bytes = sum(layer.size_bytes for layer in chain)
         return Image(row.id, config, (), (), size_bytes, row.parent, row.last_tagged, row.hidden)
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """Names and images to take away; `hidden` are images that lose their names but not their layers.
-
-    layers: of each image that went, the layers that went with it, topmost first; known at the end.
-    """
-
-    names: tuple[Reference, ...] = ()
-    images: tuple[str, ...] = ()
-    hidden: tuple[str, ...] = ()
-    layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def _sweep(leftovers: Iterable[Path]) -> None:
@@ -324,59 +380,3 @@ def _sweep(leftovers: Iterable[Path]) -> None:
             remove_tree(path)
         except OSError as error:
             _log.warning("remove leftover %s: %s", path, error)
-
-
-# -- the database
-
-
-def _read(connection: sqlite3.Connection) -> tuple[list[_Row], list[tuple[str, str]], list[Layer]]:
-    images = connection.execute("SELECT id, parent, last_tagged, hidden FROM images").fetchall()
-    references = connection.execute("SELECT reference, image_id FROM image_references").fetchall()
-    layers = connection.execute("SELECT chain_id, diff_id, parent, size_bytes FROM layers").fetchall()
-    return (
-        [_Row(image_id, parent, tagged, bool(hidden)) for image_id, parent, tagged, hidden in images],
-        references,
-        [Layer(*row) for row in layers],
-    )
-
-
-def _insert(
-    connection: sqlite3.Connection, new: NewImage, chain: list[Layer], names: Collection[str], now: str
-) -> None:
-    connection.executemany(
-        "INSERT OR IGNORE INTO layers(chain_id, diff_id, parent, size_bytes) VALUES (?, ?, ?, ?)",
-        [(layer.chain_id, layer.diff_id, layer.parent, layer.size_bytes) for layer in chain],
-    )
-    connection.execute(
-        "INSERT INTO images(id, parent, top_layer) VALUES (?, ?, ?) ON CONFLICT(id) DO UPDATE "
-        "SET hidden = 0, parent = CASE excluded.parent WHEN '' THEN parent ELSE excluded.parent END",
-        (new.id, new.parent, chain[-1].chain_id if chain else None),
-    )
-    _insert_names(connection, new.id, names, now)
-
-
-def _insert_names(connection: sqlite3.Connection, image_id: str, names: Collection[str], now: str) -> None:
-    connection.executemany(
-        "INSERT OR REPLACE INTO image_references(reference, image_id) VALUES (?, ?)",
-        [(name, image_id) for name in names],
-    )
-    if names:
-        connection.execute("UPDATE images SET last_tagged = ? WHERE id = ?", (now, image_id))
-
-
-def _delete(connection: sqlite3.Connection, removal: Removal) -> None:
-    names = [(str(reference),) for reference in removal.names]
-    connection.executemany("DELETE FROM image_references WHERE reference = ?", names)
-    connection.executemany("UPDATE images SET hidden = 1 WHERE id = ?", [(image_id,) for image_id in removal.hidden])
-    _forget(connection, removal.images)
-
-
-def _forget(connection: sqlite3.Connection, images: Collection[str]) -> None:
-    """Delete images, with their names, and every layer that no image has any more."""
-    connection.executemany("DELETE FROM images WHERE id = ?", [(image_id,) for image_id in images])
-    connection.execute(
-        "WITH RECURSIVE used(chain_id) AS ("
-        " SELECT top_layer FROM images WHERE top_layer IS NOT NULL"
-        " UNION SELECT layers.parent FROM layers JOIN used USING (chain_id) WHERE layers.parent IS NOT NULL)"
-        " DELETE FROM layers WHERE chain_id NOT IN (SELECT chain_id FROM used)"
-    )

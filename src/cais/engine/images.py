@@ -5,30 +5,37 @@ it is cancelled.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cais.distribution.archive import MAX_LAYERS
 from cais.distribution.oci import ContainerConfig, Platform
 from cais.distribution.platforms import host_platform
 from cais.distribution.reference import Reference
-from cais.engine import image_filters
+from cais.distribution.registry_auth import NOBODY, Credentials
+from cais.distribution.registry_settings import RegistrySettings
+from cais.engine import image_filters, image_prune, image_save
 from cais.engine.filters import Filters
 from cais.engine.image import Image, ImageUser
-from cais.engine.image_archives import ImportRequest, import_root, load_archive
+from cais.engine.image_archives import ImportRequest, import_root, leased, load_archive
 from cais.engine.image_changes import apply_changes
+from cais.engine.image_commit import Draft, committed_image, new_layer
 from cais.engine.image_filters import HistoryItem
 from cais.engine.image_pull import Puller
 from cais.engine.image_removal import Planner
 from cais.engine.image_store import Events, ImageStore, Removal
+from cais.engine.layer_contents import LayerReports
 from cais.engine.models import timestamp
 from cais.engine.progress import Report, silent
-from cais.errors import InvalidArgument, NotFound
+from cais.engine.registries import Registries
+from cais.engine.registry_push import RegistryPusher
+from cais.errors import Conflict, InvalidArgument, NotFound
 from cais.storage.database import Database
 from cais.storage.layers import Layer
 
-__all__ = ["HistoryItem", "Image", "ImageUser", "Images", "Removed"]
+__all__ = ["HistoryItem", "Image", "ImageUser", "Images", "PrunedImages", "Removed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +46,32 @@ class Removed:
     deleted: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class PrunedImages:
+    """What a prune took away, and the bytes on the disk that this has freed."""
+
+    removed: list[Removed]
+    freed_bytes: int
+
+
 class Images:
     """All images. `users` tells which containers were made from an image; whoever has containers sets it."""
 
     users: Callable[[str], Sequence[ImageUser]]
 
-    def __init__(self, database: Database, data_root: Path, events: Events) -> None:
+    def __init__(
+        self, database: Database, data_root: Path, events: Events, registries: RegistrySettings | None = None
+    ) -> None:
+        settings = registries or RegistrySettings()
         self.users = lambda _: ()
         self._store = ImageStore(database, data_root)
         self._events = events
-        self._puller = Puller(self._store, events)
+        self._puller = Puller(self._store, events, settings)
+        self._pusher = RegistryPusher(self._store, events, settings)
+        self.registries = Registries(settings)
+        self.layer_reports = LayerReports(self._store)
         self._held: list[tuple[str, ImageUser]] = []
+        self._pruning = False
 
     async def open(self) -> None:
         """Read the images, and sweep what a crash has left of making or removing one."""
@@ -98,7 +120,7 @@ class Images:
         return image_filters.shared_sizes(self._store)
 
     def layers_bytes(self) -> int:
-        """The bytes of all layers on this machine; what images share counts once."""
+        """The bytes of all images on the disk, with the archives of their layers; what they share counts once."""
         return image_filters.layers_bytes(self._store)
 
     @contextmanager
@@ -118,9 +140,38 @@ class Images:
 
     # -- changes
 
-    async def pull(self, reference: Reference, platform: Platform | None = None, report: Report = silent) -> Image:
-        """Bring an image here. Without a tag, "latest". Raises: NotFound, Unavailable."""
-        return await self._puller.pull(reference, platform, report)
+    async def pull(
+        self,
+        reference: Reference,
+        platform: Platform | None = None,
+        report: Report = silent,
+        credentials: Credentials = NOBODY,
+    ) -> Image:
+        """Bring an image here. Without a tag, "latest". Raises: NotFound, InvalidArgument, Unavailable."""
+        return await self._puller.pull(reference, platform, report, credentials)
+
+    async def pull_all(
+        self,
+        reference: Reference,
+        platform: Platform | None = None,
+        report: Report = silent,
+        credentials: Credentials = NOBODY,
+    ) -> list[Image]:
+        """Bring the images of all tags of a repository here. Raises like `pull`."""
+        return await self._puller.pull_all(reference, platform, report, credentials)
+
+    async def push(
+        self,
+        reference: Reference,
+        platform: Platform | None = None,
+        report: Report = silent,
+        credentials: Credentials = NOBODY,
+    ) -> None:
+        """Send an image to the registry of its name; without a tag, all tags of the repository.
+
+        Raises: NotFound, InvalidArgument, Unavailable.
+        """
+        await self._pusher.push(reference, platform, credentials, report)
 
     async def import_(
         self,
@@ -164,6 +215,33 @@ class Images:
             self._tell("load", image)
         return images
 
+    async def save(self, names: Sequence[str], platform: Platform | None = None) -> AsyncGenerator[bytes, None]:
+        """The images of those names or ids as an archive, in pieces: what `load` takes, and `docker load`.
+
+        A name without a tag stands for all tags of its repository.
+        Raises: InvalidArgument, NotFound; Unavailable when the archive of a layer is not here any more.
+        """
+        chosen = image_save.choose(self._store, names, platform)
+        pieces = image_save.save(self._store, chosen)
+        await anext(pieces)
+        for item in chosen:
+            self._tell("save", item.image)
+        return pieces
+
+    async def commit(self, draft: Draft, base: Image, upper: Path, check: Callable[[], None]) -> Image:
+        """Make an image upon `base` of a container's read-write layer `upper`.
+
+        check: raises when what was read of the layer is of no use, since the container was being removed.
+        Raises: Internal when the layer cannot be read; Unavailable when the disk is full; Conflict for too many layers.
+        """
+        if len(base.layers) >= MAX_LAYERS:
+            raise Conflict("max depth exceeded")
+        async with leased(self._store) as lease:
+            layer = await new_layer(lease, upper, base)
+            check()
+            now = _now()
+            return await self._store.store(committed_image(draft, base, layer, now), now)
+
     async def tag(self, image: Image, reference: Reference) -> Image:
         """Give an image one more name; another image loses it. Raises: InvalidArgument; NotFound when it is gone."""
         reference = _tagged(reference)
@@ -200,6 +278,36 @@ class Images:
             removed.extend(Removed(deleted=layer) for layer in removal.layers.get(step, ()))
             self._events.emit("image", "delete", step, {"name": step, **labels[step]})
         await self.collect()
+        return removed
+
+    async def prune(self, filters: Filters) -> PrunedImages:
+        """Remove the images that nobody needs and that the filters let through, see `image_prune`.
+
+        Raises: InvalidArgument; Conflict while another prune runs.
+        """
+        choice = image_prune.wanted(filters)
+        if self._pruning:
+            raise Conflict("a prune operation is already running")
+        self._pruning = True
+        try:
+            ledger = image_prune.Ledger(self._store)
+            removed: list[Removed] = []
+            for image in image_prune.candidates(self._store, choice, lambda i: bool(self._users_of(i))):
+                removed += await self._prune_one(image)
+            freed = ledger.freed(item.deleted for item in removed) + await self._store.drop_unused_blobs()
+        finally:
+            self._pruning = False
+        self._events.emit("image", "prune", "", {"reclaimed": str(freed)})
+        return PrunedImages(removed, freed)
+
+    async def _prune_one(self, image: Image) -> list[Removed]:
+        """Remove an image with all its names; nothing more of it once somebody begins to use it."""
+        removed: list[Removed] = []
+        for name in [*(reference.familiar for reference in self._store.references_of(image.id)), image.id]:
+            try:
+                removed += await self.remove(name)
+            except (Conflict, NotFound):  # it is gone with its last name; or used, or named, since
+                break
         return removed
 
     async def collect(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from cais import __version__
 from cais.distribution.platforms import host_platform
+from cais.distribution.registry_settings import RegistrySettings
 from cais.engine.engine import Engine
 from cais.engine.models import Status, timestamp
 from cais.engine.unsupported import RUNTIME
@@ -93,11 +94,7 @@ def info(engine: Engine) -> Json:
         "OSType": "linux",
         "Architecture": platform.machine(),
         "IndexServerAddress": INDEX_SERVER,
-        "RegistryConfig": {
-            "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8"],
-            "IndexConfigs": {"docker.io": {"Name": "docker.io", "Mirrors": [], "Secure": True, "Official": True}},
-            "Mirrors": [],
-        },
+        "RegistryConfig": _registry_config(engine.settings.registries),
         "NCPU": host.cpus,
         "MemTotal": host.memory_bytes,
         "GenericResources": None,
@@ -125,6 +122,16 @@ def info(engine: Engine) -> Json:
         "CDISpecDirs": [],
         "Warnings": warnings(engine),
     }  # fmt: skip
+
+
+def _registry_config(settings: RegistrySettings) -> Json:
+    """RegistryServiceConfig."""
+    indexes: dict[str, Json] = {
+        host: {"Name": host, "Mirrors": [], "Secure": False, "Official": False} for host in settings.hosts
+    }
+    mirrors = list(settings.mirrors)
+    indexes["docker.io"] = {"Name": "docker.io", "Mirrors": mirrors, "Secure": True, "Official": True}
+    return {"InsecureRegistryCIDRs": list(settings.networks), "IndexConfigs": indexes, "Mirrors": mirrors}
 
 
 def security_options(unified_cgroups: bool) -> list[str]:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -16,7 +16,7 @@ _INTERVAL_SECONDS: Final = 0.1
 class Progress:
     """One message: a status, of the part `id` where there are several; or `stream`, a text for the user as it is.
 
-    current and total are bytes; 0 means unknown.
+    current and total are bytes; 0 means unknown. aux: what programs are told, beside the texts.
     """
 
     status: str = ""
@@ -24,6 +24,7 @@ class Progress:
     current: int = 0
     total: int = 0
     stream: str = ""
+    aux: Mapping[str, str | int] | None = None
 
 
 Report: TypeAlias = Callable[[Progress], None]
@@ -47,13 +48,15 @@ def from_thread(report: Report) -> Report:
 class Meter:
     """Counts the bytes that work in a thread has done, tells how many every now and then, and stops it when asked."""
 
-    def __init__(self, report: Report, status: str, part: str, total: int, stopped: threading.Event) -> None:
+    def __init__(
+        self, report: Report, status: str, part: str, total: int, stopped: threading.Event, *, current: int = 0
+    ) -> None:
         self._report = report
         self._status = status
         self._part = part
         self._total = total
         self._stopped = stopped
-        self._current = 0
+        self._current = current
         self._next = 0.0
 
     def add(self, count: int) -> None:

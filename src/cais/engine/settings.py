@@ -1,9 +1,11 @@
 """Where an engine keeps what it has, and the few values that a host decides for all its containers."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from cais.distribution.registry_settings import RegistrySettings
 
 EXEC_ROOT: Final = Path("/run/cais")
 
@@ -17,6 +19,7 @@ class Settings:
     debug: bool = False
     stop_timeout_seconds: int = 10
     shm_size_bytes: int = 64 * 1024 * 1024
+    registries: RegistrySettings = field(default_factory=RegistrySettings)
 
     @property
     def containers(self) -> Path:

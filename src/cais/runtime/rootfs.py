@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from cais.linux import fs, mount, namespaces
 from cais.linux.mount import (
@@ -237,6 +238,10 @@ class Root:
             os.close(empty_fd)
 
 
+# whatever the module's parameters: the read-write layer says by itself what has changed, for diff and commit
+_PLAIN_LAYERS: Final = (("index", "off"), ("redirect_dir", "off"), ("metacopy", "off"))
+
+
 def assemble(rootfs: RootFilesystem, mount_point: str) -> Root:
     """Mount the overlay and attach it at `mount_point`, in a mount namespace of the caller's own.
 
@@ -253,7 +258,7 @@ def assemble(rootfs: RootFilesystem, mount_point: str) -> Root:
 
 def _overlay(rootfs: RootFilesystem, mount_point: str) -> int:
     options: list[tuple[str, str | None]] = [("lowerdir+", path) for path in rootfs.lower]
-    options += [("upperdir", rootfs.upper), ("workdir", rootfs.work), ("index", "off")]
+    options += [("upperdir", rootfs.upper), ("workdir", rootfs.work), *_PLAIN_LAYERS]
     if rootfs.volatile:
         options.append(("volatile", None))
     try:
@@ -279,7 +284,8 @@ def _overlay_by_mount(rootfs: RootFilesystem, mount_point: str) -> int:
     flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
     opened = [os.open(path, flags) for path in (rootfs.upper, rootfs.work, *rootfs.lower)]
     upper, work, *lower = (f"/proc/self/fd/{fd}" for fd in opened)
-    data = f"lowerdir={':'.join(lower)},upperdir={upper},workdir={work},index=off"
+    data = f"lowerdir={':'.join(lower)},upperdir={upper},workdir={work}"
+    data += "".join(f",{name}={value}" for name, value in _PLAIN_LAYERS)
     try:
         mount.mount("overlay", mount_point, "overlay", 0, data + (",volatile" if rootfs.volatile else ""))
     finally:

@@ -43,6 +43,34 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         ) WITHOUT ROWID""",
         "CREATE INDEX image_references_by_image ON image_references(image_id)",
     ),
+    (
+        # the blobs that are not configurations: archives of layers, manifests, and what an interrupted pull has
+        # left; added: when, in seconds since 1970
+        """CREATE TABLE blobs(
+            digest TEXT PRIMARY KEY,
+            size_bytes INTEGER NOT NULL,
+            added INTEGER NOT NULL
+        ) WITHOUT ROWID""",
+        # which blob, decompressed, has the digest diff_id; in the order in which they came
+        """CREATE TABLE layer_blobs(
+            number INTEGER PRIMARY KEY,
+            diff_id TEXT NOT NULL,
+            digest TEXT NOT NULL REFERENCES blobs(digest) ON DELETE CASCADE,
+            media_type TEXT NOT NULL,
+            size_bytes INTEGER NOT NULL,
+            UNIQUE(diff_id, digest)
+        )""",
+        "CREATE INDEX layer_blobs_by_digest ON layer_blobs(digest)",
+        # the manifests that an image was pulled with, the latest last
+        """CREATE TABLE image_manifests(
+            number INTEGER PRIMARY KEY,
+            image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE,
+            digest TEXT NOT NULL REFERENCES blobs(digest) ON DELETE CASCADE,
+            media_type TEXT NOT NULL,
+            UNIQUE(image_id, digest)
+        )""",
+        "CREATE INDEX image_manifests_by_digest ON image_manifests(digest)",
+    ),
 )
 
 

@@ -6,6 +6,9 @@ A chainID names a layer together with all below it (OCI image specification, con
 the same archive on another base is another layer. A layer is unpacked in a temporary folder, synced and
 renamed. What it needs to live on is a row in the database; until its image is written there, and while an
 operation works with it, a `Lease` keeps it. What nobody keeps is removed.
+
+A layer keeps the blobs that reproduce it, compressed or plain: its files alone would not give an archive of the same
+digest again. They live as long as any layer with that diffID.
 """
 
 import hashlib
@@ -20,7 +23,8 @@ from typing import Final
 
 from cais.errors import InvalidArgument, NotFound, Unavailable
 from cais.linux.sync import syncfs
-from cais.storage.blobs import hex_of, sync_folder
+from cais.storage.blobfiles import BlobWriter
+from cais.storage.blobs import BlobStore, hex_of, sync_folder
 from cais.storage.readahead import ReadAhead
 from cais.storage.tarstream import Source, TarReader
 from cais.storage.trees import remove_tree
@@ -39,17 +43,63 @@ class Layer:
     size_bytes: int
 
 
-class Lease:
-    """What one operation keeps from being removed, from any thread, until `close`."""
+@dataclass(frozen=True, slots=True)
+class LayerBlob:
+    """A blob that is a layer's archive, of that media type."""
 
-    def __init__(self, store: "LayerStore") -> None:
+    digest: str
+    media_type: str
+    size_bytes: int
+
+
+class Lease:
+    """What one operation keeps from being removed, from any thread, until `close`.
+
+    spare_blobs: the blobs that nobody needs at the end stay, unused, for the next operation of the kind.
+    """
+
+    def __init__(self, store: "LayerStore", *, spare_blobs: bool = False) -> None:
         self._store = store
+        self._spare_blobs = spare_blobs
         self._kept: list[str] = []
+        self._blobs: list[str] = []
 
     def close(self) -> None:
         """Let go of everything. Blocks where layers go that nobody else keeps: for a thread."""
         kept, self._kept = self._kept, []
         self._store.release(kept)
+        blobs, self._blobs = self._blobs, []
+        for digest in blobs:
+            self._store.blobs.release(digest, spare=self._spare_blobs)
+
+    @property
+    def blobs(self) -> BlobStore:
+        """Where this lease's blobs are."""
+        return self._store.blobs
+
+    def keep_blob(self, digest: str) -> bool:
+        """Keep a blob until the lease ends; False when it is not there."""
+        kept = self._store.blobs.retain(digest)
+        if kept:
+            self._blobs.append(digest)
+        return kept
+
+    def commit(self, writer: BlobWriter) -> str:
+        """Commit a blob, and keep it until the lease ends; returns its digest. Raises as `BlobWriter.commit`."""
+        digest = writer.commit(retain=True)
+        self._blobs.append(digest)
+        return digest
+
+    def archives(self, layer: Layer) -> list[LayerBlob]:
+        """The blobs of a layer. See `LayerStore.archives`."""
+        return self._store.archives(layer.diff_id)
+
+    def attach(self, layer: Layer, blob: LayerBlob) -> None:
+        """Say that a blob, which this lease keeps, is the archive of a layer, which it keeps too.
+
+        Whoever calls has seen that the blob, decompressed, has the digest `layer.diff_id`. Raises: NotFound.
+        """
+        self._store.attach(layer.diff_id, blob)
 
     def keep(self, chain_id: str) -> Layer | None:
         """The layer, kept until the lease ends; None when it is not there."""
@@ -80,17 +130,25 @@ class Lease:
 
 
 class LayerStore:
-    """The layers in one folder. `temporary` is a folder of the same file system that is swept at start."""
+    """The layers in one folder. `temporary` is a folder of the same file system that is swept at start.
 
-    def __init__(self, root: Path, temporary: Path) -> None:
+    blobs: where their archives are; opened before this is.
+    """
+
+    def __init__(self, root: Path, temporary: Path, blobs: BlobStore) -> None:
+        self.blobs = blobs
         self._root = root
         self._temporary = temporary
         self._lock = threading.Lock()
         self._layers: dict[str, Layer] = {}
         self._users: Counter[str] = Counter()
+        self._archives: dict[str, dict[str, LayerBlob]] = {}
+        self._same_archive: Counter[str] = Counter()
 
-    def open(self, layers: Iterable[Layer]) -> list[Layer]:
+    def open(self, layers: Iterable[Layer], archives: Iterable[tuple[str, LayerBlob]] = ()) -> list[Layer]:
         """Make the folder when missing and sweep it: `layers` are those that the database lists.
+
+        archives: the blobs of layers by their diffID; those that are gone are passed over.
 
         Every other folder is moved to the temporary folder, for whoever sweeps that.
         Returns: listed layers that are not on disk, or whose parents are not.
@@ -101,8 +159,12 @@ class LayerStore:
         complete = {chain_id for chain_id in listed if hex_of(chain_id) in present and self.path(chain_id).is_dir()}
         self._layers = {c: listed[c] for c in complete if all(p.chain_id in complete for p in _chain(listed, c))}
         for layer in self._layers.values():
+            self._same_archive[layer.diff_id] += 1
             if layer.parent is not None:
                 self._users[layer.parent] += 1
+        for diff_id, blob in archives:
+            if diff_id in self._same_archive and self.blobs.has(blob.digest):
+                self.attach(diff_id, blob)
         for name in present - {hex_of(chain_id) for chain_id in self._layers}:
             os.rename(self._root / name, self._temporary / f"layer-{name}-{os.urandom(6).hex()}")
         return [layer for chain_id, layer in listed.items() if chain_id not in self._layers]
@@ -118,6 +180,11 @@ class LayerStore:
         except KeyError:
             raise NotFound(f"layer {chain_id} not found") from None
 
+    def layers(self) -> list[Layer]:
+        """All layers, in no order."""
+        with self._lock:
+            return list(self._layers.values())
+
     def chain(self, top: str | None) -> list[Layer]:
         """A layer and all below it, topmost first. Raises: NotFound."""
         found = []
@@ -131,9 +198,22 @@ class LayerStore:
         """Layers that nobody uses, and below which others may be that only they use."""
         return [chain_id for chain_id in self._layers if not self._users[chain_id]]
 
-    def lease(self) -> Lease:
+    def archives(self, diff_id: str) -> list[LayerBlob]:
+        """The blobs that are the archive of the layers with that diffID, the first one first; none for old layers."""
+        return [blob for blob in self._archives.get(diff_id, {}).values() if self.blobs.has(blob.digest)]
+
+    def attach(self, diff_id: str, blob: LayerBlob) -> None:
+        """Keep a blob as long as a layer with that diffID. Raises: NotFound when the blob is not there."""
+        with self._lock:
+            known = self._archives.setdefault(diff_id, {})
+            if blob.digest not in known:
+                if not self.blobs.retain(blob.digest):
+                    raise NotFound(f"blob {blob.digest} not found")
+                known[blob.digest] = blob
+
+    def lease(self, *, spare_blobs: bool = False) -> Lease:
         """A new lease, which keeps nothing yet."""
-        return Lease(self)
+        return Lease(self, spare_blobs=spare_blobs)
 
     def retain(self, chain_id: str) -> Layer | None:
         """Count one more user of a layer; None when it is not there."""
@@ -162,6 +242,7 @@ class LayerStore:
                 layer = self._layers.pop(chain_id)
                 gone.append(chain_id)
                 moved += self._move_away(chain_id)
+                self._let_go_of_archives(layer.diff_id)
                 if layer.parent is not None:
                     waiting.insert(0, layer.parent)
         for path in moved:
@@ -208,11 +289,19 @@ class LayerStore:
             if known is None:
                 os.rename(staging, self._root / hex_of(layer.chain_id))
                 self._layers[layer.chain_id] = known = layer
+                self._same_archive[layer.diff_id] += 1
                 if layer.parent is not None:
                     self._users[layer.parent] += 1
             self._users[layer.chain_id] += 1
         sync_folder(self._root)
         return known
+
+    def _let_go_of_archives(self, diff_id: str) -> None:
+        self._same_archive[diff_id] -= 1
+        if not self._same_archive[diff_id]:
+            del self._same_archive[diff_id]
+            for digest in self._archives.pop(diff_id, {}):
+                self.blobs.release(digest)
 
     def _move_away(self, chain_id: str) -> list[Path]:
         name = hex_of(chain_id)

@@ -3,6 +3,10 @@
 Whoever wrote the tree may be changing it meanwhile: each folder and file is opened by openat2(2) beneath the tree,
 following no link and entering no other file system, and a file gives exactly the bytes that its header announces,
 whatever has become of it. pax format (POSIX.1-2001); sockets, which no archive can hold, are left out.
+
+A read-write layer of overlayfs is packed as a layer: what overlayfs has for hidden names and opaque folders becomes
+".wh.NAME" and ".wh..wh..opq" (OCI image specification, layer.md). A file whose own name begins so is left out, since an
+archive cannot say it.
 """
 
 import os
@@ -14,7 +18,12 @@ from typing import Final
 from cais.linux.fs import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
 
 PIECE_BYTES: Final = 1 << 20
+EMPTY: Final = bytes(2 * tarfile.BLOCKSIZE)
+"""An archive of nothing."""
 
+_WHITEOUT: Final = ".wh."
+_OPAQUE_MARK: Final = ".wh..wh..opq"
+_OPAQUE: Final = "trusted.overlay.opaque"
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _INSIDE: Final = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
 _TYPES: Final = {
@@ -28,24 +37,26 @@ _TYPES: Final = {
 _KEPT_ATTRIBUTES: Final = ("security.capability", "user.")
 
 
-def pack(root: int) -> Iterator[bytes]:
+def pack(root: int, *, layer: bool = False) -> Iterator[bytes]:
     """The archive of everything below the folder that `root` has open, the folder itself left out.
 
+    layer: the folder is a read-write layer of overlayfs. Without changes its archive is `EMPTY`.
     Pieces are of any size up to about a megabyte. Blocks between them. Raises OSError when a folder cannot be read.
     """
     buffer = bytearray()
-    for piece in _Packing(root).run():
+    for piece in _Packing(root, layer).run():
         buffer += piece
         if len(buffer) >= PIECE_BYTES:
             yield bytes(buffer)
             buffer.clear()
-    buffer += bytes(2 * tarfile.BLOCKSIZE)
+    buffer += EMPTY
     yield bytes(buffer)
 
 
 class _Packing:
-    def __init__(self, root: int) -> None:
+    def __init__(self, root: int, layer: bool) -> None:
         self._root = root
+        self._layer = layer
         self._linked: dict[tuple[int, int], str] = {}
 
     def run(self) -> Iterator[bytes]:
@@ -60,14 +71,21 @@ class _Packing:
                 continue  # it is gone, or no folder any more
             try:
                 below = []
+                if self._layer and folder != "." and _is_opaque(descriptor):
+                    yield _mark(f"{folder}/{_OPAQUE_MARK}")
                 for name in sorted(os.listdir(descriptor)):
                     path = name if folder == "." else f"{folder}/{name}"
                     try:
                         info = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
                     except FileNotFoundError:
                         continue
+                    if self._layer and name.startswith(_WHITEOUT):
+                        continue
                     if stat.S_ISDIR(info.st_mode):
                         below.append(path)
+                    if self._layer and stat.S_ISCHR(info.st_mode) and info.st_rdev == 0:
+                        yield _mark(path.removesuffix(name) + _WHITEOUT + name)
+                        continue
                     yield from self._entry(descriptor, name, path, info)
                 waiting += reversed(below)
             finally:
@@ -114,6 +132,18 @@ class _Packing:
             first = self._linked.setdefault((info.st_dev, info.st_ino), path)
             if first != path:
                 header.type, header.linkname, header.size = tarfile.LNKTYPE, first, 0
+
+
+def _mark(path: str) -> bytes:
+    """An empty file whose name says what is hidden."""
+    return tarfile.TarInfo(path).tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def _is_opaque(descriptor: int) -> bool:
+    try:
+        return os.getxattr(descriptor, _OPAQUE) == b"y"
+    except OSError:
+        return False
 
 
 def _content(file: int, size: int) -> Iterator[bytes]:

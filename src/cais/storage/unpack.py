@@ -13,14 +13,14 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from posixpath import normpath, split
 from struct import Struct
-from typing import Final
+from typing import Final, Protocol
 
 from cais.errors import InvalidArgument, Unavailable
 from cais.linux.fs import RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, openat2
-from cais.storage.tarstream import Entry, Kind, TarReader, quoted
+from cais.storage.tarstream import CHUNK_BYTES, Entry, Kind, TarReader, quoted
 from cais.storage.trees import remove_tree
 
 OPAQUE: Final = "trusted.overlay.opaque"
@@ -36,6 +36,8 @@ _CONTAINED: Final = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 
 _NO_FOLDER: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
+_HOLE_BYTES: Final = 1 << 16
+_ZEROS: Final = memoryview(bytes(CHUNK_BYTES))
 _OPEN_FOLDERS: Final = 24
 _TIMES_IN_MEMORY_BYTES: Final = 4 << 20
 _TIME_RECORD: Final = Struct("<qH")
@@ -141,10 +143,7 @@ class Unpacker:
             self._remove(parent_fd, name)
             fd = os.open(name, _NEW_FILE, 0o600, dir_fd=parent_fd)
         try:
-            for chunk in reader.chunks():
-                written = os.write(fd, chunk)
-                while written < len(chunk):
-                    written += os.write(fd, chunk[written:])
+            write_content(fd, entry.size, reader.chunks())
             os.fchown(fd, entry.uid, entry.gid)
             os.fchmod(fd, entry.mode)  # after the owner, whose change clears set-user-id and capabilities
             if entry.xattrs:
@@ -356,6 +355,31 @@ def _clean(name: bytes) -> bytes:
     if path == b".." or path.startswith(b"../"):
         raise InvalidArgument(f"unpack {quoted(name)}: invalid path outside of the archive's root")
     return b"" if path == b"." else path
+
+
+class Hash(Protocol):
+    """What takes bytes in to make a digest of them, as hashlib's objects do."""
+
+    def update(self, data: bytes | memoryview, /) -> None: ...
+
+
+def write_content(fd: int, size: int, chunks: Iterable[bytes | memoryview], hashed: Hash | None = None) -> None:
+    """Write a file's content. Where a whole piece is zeros the file gets a hole, so that sparse files stay sparse.
+
+    hashed: is given all of the content. Raises: OSError.
+    """
+    position = 0
+    for chunk in chunks:
+        length = len(chunk)
+        if hashed is not None:
+            hashed.update(chunk)
+        if length < _HOLE_BYTES or chunk != _ZEROS[:length]:
+            written = os.pwrite(fd, chunk, position)
+            while written < length:
+                written += os.pwrite(fd, chunk[written:], position + written)
+        position += length
+    if size >= _HOLE_BYTES:
+        os.ftruncate(fd, size)
 
 
 def _device(entry: Entry) -> int:

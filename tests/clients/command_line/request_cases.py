@@ -248,4 +248,33 @@ update --restart no a
 update --pids-limit 0 a
 update --restart on-failure:x a
 rmi -f --no-prune a
+rmi --platform linux/amd64,linux/arm64/v8 --platform armel a
+pull x
+pull -a h:1/x
+pull -q --platform linux/arm64 x:1
+pull x@sha256:0000000000000000000000000000000000000000000000000000000000000000
+push x
+push -a h:1/x
+push -q --platform linux/amd64 h:1/x:2
+search x
+search --limit 3 --no-trunc -f stars=3 -f is-official=true h:1/x
+login -u a -p b h:2
+history a
+history --platform linux/amd64 a
+image inspect --platform linux/s390x a
+images --tree b
+images --digests -f reference=x -f label=a=b
+save a b:1
+save --platform x86_64 a
+load -q -i {files}/empty.tar
+load --platform linux/arm64 -i {files}/empty.tar
+import -c "CMD a" -c "ENV b=c" -m why --platform linux/arm64 {files}/empty.tar r:t
+import http://h/x.tar h:1/r
+commit a
+commit -a me -m why -c "CMD a" -c "ENV b=c" -p=false a h:1/r
+tag a h:1/b
+tag a b:1
+image prune -f
+image prune -af --filter label=a --filter until=1h
+create --pull always h:1/x
 """.strip().splitlines()

@@ -6,12 +6,13 @@ import re
 import shlex
 import subprocess
 import sys
+from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 
@@ -27,6 +28,11 @@ ANSWERS: dict[str, object] = {
     "/containers/json": [],
     "/containers/prune": {},
     "/images/json": [],
+    "/images/prune": {},
+    "/images/search": [],
+    "/auth": {"Status": "Login Succeeded"},
+    "/commit": {"Id": "sha256:c0ffee"},
+    "/history": [],
     "/info": {"OSType": "linux"},
     "/system/df": {},
     "/version": {"Os": "linux"},
@@ -64,6 +70,7 @@ class Asked:
     path: str
     query: tuple[tuple[str, str], ...]
     content: Any
+    credentials: Any
 
 
 def asked(request: Request) -> Asked | None:
@@ -72,13 +79,17 @@ def asked(request: Request) -> Asked | None:
     path = re.sub(r"^/v[\d.]+", "", url.path)
     if path == "/_ping":
         return None
-    query = dict(parse_qsl(url.query))
-    if "filters" in query:  # docker sends maps where we send lists; the API takes both
-        filters = json.loads(query["filters"])
-        query["filters"] = json.dumps({name: sorted(values) for name, values in sorted(filters.items())})
-    query = {name: value for name, value in query.items() if (name, value) != ("filters", "{}")}
-    content = told(json.loads(request.body)) if request.body else {}
-    return Asked(request.method, path, tuple(sorted(query.items())), content)
+    query = sorted((name, lists(value) if name == "filters" else value) for name, value in parse_qsl(url.query))
+    query = [(name, value) for name, value in query if (name, value) != ("filters", "{}")]
+    is_json = request.headers.get("content-type", "application/json") == "application/json"
+    content = told(json.loads(request.body)) if request.body and is_json else {}
+    credentials = json.loads(urlsafe_b64decode(request.headers.get("x-registry-auth", "e30=")))
+    return Asked(request.method, unquote(path), tuple(query), content, credentials)
+
+
+def lists(filters: str) -> str:
+    """Filters with lists for values; docker sends maps where we send lists, and the API takes both."""
+    return json.dumps({name: sorted(values) for name, values in sorted(json.loads(filters).items())})
 
 
 def told(value: Any) -> Any:
@@ -107,6 +118,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("files")
     (folder / "labels").write_text("x=y\n# no\nz\n")
     (folder / "env").write_text("A=1\nSET_NAME\nUNSET_NAME\n")
+    (folder / ".docker").mkdir()
+    credentials = {"auth": "dXNlcjpwPz4+fg==", "identitytoken": "t"}
+    (folder / ".docker" / "config.json").write_text(json.dumps({"auths": {"h:1": credentials}}))
+    (folder / "empty.tar").write_bytes(bytes(1024))
     (folder / "seccomp.json").write_text('{\n  "defaultAction": "SCMP_ACT_ALLOW" }\n')
     return folder
 
