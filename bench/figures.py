@@ -61,7 +61,7 @@ def _seconds(command: list[str]) -> float:
     return elapsed
 
 
-def _in_turns(rounds: range, tasks: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
+def in_turns(rounds: range, tasks: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
     """Each task once to warm up, then all of them in turns."""
     for task in tasks.values():
         task()
@@ -72,7 +72,7 @@ def _in_turns(rounds: range, tasks: dict[str, Callable[[], float]]) -> dict[str,
     return samples
 
 
-def _ratio(number: int, what: str, bar: float, samples: dict[str, list[float]], note: str = "") -> Figure:
+def ratio(number: int, what: str, bar: float, samples: dict[str, list[float]], note: str = "") -> Figure:
     value = statistics.median(samples["caisd"]) / statistics.median(samples["docker"])
     return Figure(number, what, value, bar, "ratio", samples, note)
 
@@ -80,11 +80,11 @@ def _ratio(number: int, what: str, bar: float, samples: dict[str, list[float]], 
 def docker_run(bench: Bench) -> Figure:
     """The real client, a whole run."""
     arguments = ("run", "--rm", "--network", "none", "busybox", "true")
-    samples = _in_turns(
+    samples = in_turns(
         bench.rounds(20),
         {engine.name: partial(_seconds, engine.docker(*arguments)) for engine in (bench.caisd, bench.docker)},
     )
-    return _ratio(1, "docker run --rm --network none busybox true, caisd ÷ Docker", 0.25, samples)
+    return ratio(1, "docker run --rm --network none busybox true, caisd ÷ Docker", 0.25, samples)
 
 
 def _cycle(connection: Connection) -> float:
@@ -103,7 +103,7 @@ def _cycle(connection: Connection) -> float:
 def daemon_alone(bench: Bench) -> Figure:
     """Create, start, wait, remove over one kept-alive connection."""
     connections = {engine.name: engine.connect() for engine in (bench.caisd, bench.docker)}
-    samples = _in_turns(bench.rounds(50), {name: partial(_cycle, link) for name, link in connections.items()})
+    samples = in_turns(bench.rounds(50), {name: partial(_cycle, link) for name, link in connections.items()})
     for connection in connections.values():
         connection.close()
     value = statistics.median(samples["caisd"]) * 1000
@@ -118,10 +118,10 @@ def docker_exec(bench: Bench) -> Figure:
         identity = subprocess.run(start, check=True, capture_output=True, text=True, env=client_environment())
         command = engine.docker("exec", identity.stdout.strip(), "true")
         tasks[engine.name] = partial(_seconds, command)
-    samples = _in_turns(bench.rounds(20), tasks)
+    samples = in_turns(bench.rounds(20), tasks)
     bench.caisd.remove_containers()
     bench.docker.remove_containers()
-    return _ratio(3, "docker exec c true, caisd ÷ Docker", 0.35, samples)
+    return ratio(3, "docker exec c true, caisd ÷ Docker", 0.35, samples)
 
 
 def cais_run(bench: Bench) -> Figure:
@@ -131,7 +131,7 @@ def cais_run(bench: Bench) -> Figure:
         "caisd": partial(_seconds, bench.caisd.cais(*arguments)),
         "docker": partial(_seconds, bench.docker.docker(*arguments)),
     }
-    return _ratio(4, "cais run --rm … ÷ docker run --rm … on Docker", 0.3, _in_turns(bench.rounds(20), tasks))
+    return ratio(4, "cais run --rm … ÷ docker run --rm … on Docker", 0.3, in_turns(bench.rounds(20), tasks))
 
 
 def idle_memory(bench: Bench) -> Figure:
@@ -185,7 +185,7 @@ def many_at_once(bench: Bench) -> Figure:
         engine.remove_containers()
     note = f"failures: {failures['caisd']} (Docker: {failures['docker']})"
     what = f"{CONTAINERS_AT_ONCE} containers from {CLIENTS} clients at once: time, caisd ÷ Docker"
-    figure = _ratio(7, what, 0.3, samples, note)
+    figure = ratio(7, what, 0.3, samples, note)
     if failures["caisd"]:
         return Figure(7, what, float("inf"), 0.3, "ratio", samples, note)
     return figure
@@ -240,16 +240,4 @@ def much_output(bench: Bench) -> Figure:
     for _ in bench.rounds(3):
         for engine in (bench.caisd, bench.docker):
             samples[engine.name].append(task(engine))
-    return _ratio(8, "run that prints 1,000,000 lines of 41 bytes, to the end, caisd ÷ Docker", 0.4, samples)
-
-
-FIGURES: dict[int, Callable[[Bench], Figure]] = {
-    1: docker_run,
-    2: daemon_alone,
-    3: docker_exec,
-    4: cais_run,
-    5: idle_memory,
-    6: memory_per_container,
-    7: many_at_once,
-    8: much_output,
-}
+    return ratio(8, "run that prints 1,000,000 lines of 41 bytes, to the end, caisd ÷ Docker", 0.4, samples)

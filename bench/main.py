@@ -5,11 +5,27 @@ import contextlib
 import json
 import statistics
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from bench import figures, registry_figures
 from bench.engines import Caisd, Docker, Engine, RunningDocker
-from bench.figures import FIGURES, MIB, Bench, Figure
+from bench.figures import MIB, Bench, Figure
+
+FIGURES: dict[int, Callable[[Bench], Figure]] = {
+    1: figures.docker_run,
+    2: figures.daemon_alone,
+    3: figures.docker_exec,
+    4: figures.cais_run,
+    5: figures.idle_memory,
+    6: figures.memory_per_container,
+    7: figures.many_at_once,
+    8: figures.much_output,
+    9: registry_figures.pull,
+    10: registry_figures.pull_memory,
+    11: registry_figures.shared_bytes,
+}
 
 
 def _numbers(text: str) -> list[int]:
@@ -23,10 +39,10 @@ def _numbers(text: str) -> list[int]:
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    figures = "\n".join(f"  {number}  {figure.__doc__}" for number, figure in FIGURES.items())
+    listed = "\n".join(f"  {number}  {figure.__doc__}" for number, figure in FIGURES.items())
     parser = argparse.ArgumentParser(
         prog="bench/run.py",
-        description=f"{__doc__}\n\n{figures}",
+        description=f"{__doc__}\n\n{listed}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--docker", metavar="SOCKET", help="a Docker that runs already; without it one is started")
