@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from cais.distribution.oci import GZIP_LAYER_TYPE, ZSTD_LAYER_TYPE, digest_of
+from cais.distribution.oci import GZIP_LAYER_TYPE, MANIFEST_TYPE, ZSTD_LAYER_TYPE, digest_of
 from cais.distribution.platforms import host_platform
 from cais.distribution.reference import parse
 from cais.engine.images import Images
@@ -227,6 +227,15 @@ async def test_a_save_that_nobody_reads_lets_go_of_everything(images: Images, tm
     assert list((tmp_path / "one" / "blobs" / "sha256").iterdir()) == []
 
 
+async def test_layers_are_unpacked_where_the_file_system_spreads_its_folders(images: Images, tmp_path: Path) -> None:
+    listed = subprocess.run(  # noqa: ASYNC221  it is over at once
+        ["lsattr", "-d", str(tmp_path / "one" / "tmp" / "images")], check=False, capture_output=True, text=True
+    )
+    if listed.returncode != 0:
+        pytest.skip("the file system of the tests has no such attribute")
+    assert "T" in listed.stdout.split()[0]
+
+
 # -- hostile archives
 
 
@@ -250,6 +259,35 @@ async def test_a_layer_that_is_not_what_its_image_says_is_refused(images: Images
             await images.load(body(layout(("a.test/x:1", [(layer, "", BASE)]))))
     assert images.select() == []
     assert images._store.blobs.unused() == []
+
+
+@pytest.mark.parametrize("swapped", [True, False])
+async def test_a_manifest_about_other_layers_is_not_taken_for_the_image_s(
+    images: Images, others: Images, swapped: bool
+) -> None:
+    """manifest.json says what the image is; the index beside it tells of other layers, which are here too."""
+    evil = gzip.compress(UPPER)
+    await images.load(body(layout(("evil:1", [(evil, GZIP_LAYER_TYPE, UPPER)]))))
+    good = gzip.compress(BASE)
+    config = json.dumps({"os": "linux", "rootfs": {"type": "layers", "diff_ids": [digest_of(BASE)]}}).encode()
+    told = [evil] if swapped else [good, evil]
+    manifest = json.dumps(
+        {
+            "schemaVersion": 2,
+            "config": {"digest": digest_of(config), "size": len(config)},
+            "layers": [{"digest": digest_of(data), "size": len(data)} for data in told],
+        }
+    ).encode()
+    descriptor = {"mediaType": MANIFEST_TYPE, "digest": digest_of(manifest), "size": len(manifest)}
+    archive = Archive().add("index.json", json.dumps({"manifests": [descriptor]}).encode())
+    for data in (manifest, config, good):
+        archive.add(f"blobs/sha256/{digest_of(data)[7:]}", data)
+    paths = {"Config": f"blobs/sha256/{digest_of(config)[7:]}", "Layers": [f"blobs/sha256/{digest_of(good)[7:]}"]}
+    archive.add("manifest.json", json.dumps([{**paths, "RepoTags": ["good:1"]}]).encode())
+    await images.load(body(archive.data))
+    (loaded,) = await others.load(body(await save(images, "good:1")))
+    assert loaded.config.diff_ids == (digest_of(BASE),)
+    assert images._store.manifests_of(loaded.id) == []
 
 
 @pytest.mark.parametrize("attack", ["../x", "a/../../x", "./../../../../tmp/x"])

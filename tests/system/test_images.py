@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -489,6 +490,14 @@ async def test_killed_at_any_point_an_image_is_whole_or_absent(tmp_path: Path) -
             for image in images.select():
                 assert image.references in (("made:1",), ("loaded:1",), ("loaded:1", "made:1"), ())
                 assert _sizes(images.lower_dirs(image)[-1]) == list(range(200))
+            diff_ids = {diff_id for image in images.select() for diff_id in image.config.diff_ids}
+            archives = {blob.digest for diff_id in diff_ids for blob in images._store.layers.archives(diff_id)}
+            assert len(archives) == len(diff_ids)
+            for digest in archives:
+                with images._store.blobs.reader(digest) as reader:
+                    assert b"".join(iter(partial(reader.read, 4096), b""))
+            listed = {f"sha256:{path.name}" for path in (data_root / "blobs" / "sha256").iterdir()}
+            assert listed == archives | {image.id for image in images.select()}
         expected = {layer for image in images.select() for layer in image.layers}
         assert {f"sha256:{path.name}" for path in (data_root / "layers").iterdir()} == expected
         assert list((data_root / "tmp" / "images").iterdir()) == []

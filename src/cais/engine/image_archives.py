@@ -121,7 +121,7 @@ async def leased(store: ImageStore) -> AsyncIterator[Lease]:
 async def _store(store: ImageStore, archived: ArchivedImage, now: str, report: Report) -> Image:
     new = NewImage(archived.config_bytes, archived.config, archived.references)
     found = archived.manifest
-    if found is not None and all(store.blobs.has(layer.digest) for layer in found.manifest.layers):
+    if found is not None and store.is_manifest_of(found.manifest, archived.config):
         new = replace(new, manifest=found.data, manifest_type=found.media_type)
     for reference in archived.references:
         before = store.find_reference(reference)

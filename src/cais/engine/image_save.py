@@ -91,9 +91,10 @@ def _saved(store: ImageStore, lease: Lease, item: Chosen) -> SavedImage:
         raise NotFound(f"No such image: {image.id}")
     for manifest in reversed(store.manifests_of(image.id)):
         data = store.blobs.read(manifest.digest)
-        layers = tuple(decode_manifest(data).layers)
-        if all([lease.keep_blob(layer.digest) for layer in layers]):
-            return SavedImage(data, manifest.media_type, image.id, diff_ids, layers, references)
+        decoded = decode_manifest(data)
+        held = [lease.keep_blob(layer.digest) for layer in decoded.layers]
+        if all(held) and store.is_manifest_of(decoded, image.config):
+            return SavedImage(data, manifest.media_type, image.id, diff_ids, tuple(decoded.layers), references)
     layers = tuple(_layer(store, lease, diff_id) for diff_id in diff_ids)
     data = new_manifest(image.id, store.blobs.size(image.id), layers)
     return SavedImage(data, MANIFEST_TYPE, image.id, diff_ids, layers, references)

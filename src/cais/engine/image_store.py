@@ -15,13 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
-from cais.distribution.oci import decode_config
+from cais.distribution.oci import ImageConfig, Manifest, decode_config
 from cais.distribution.reference import Reference, is_hex_id, parse
 from cais.engine import image_tables
 from cais.engine.image import Image
 from cais.engine.image_tables import ImageManifest, Insertion, NewImage, Removal, Row, Tables
 from cais.engine.work import to_the_end
 from cais.errors import CaisError, NotFound, Unavailable
+from cais.linux.fs import spread_folders
 from cais.storage.blobs import BlobStore
 from cais.storage.database import Database
 from cais.storage.layers import LayerStore, chain_ids
@@ -141,6 +142,18 @@ class ImageStore:
     def manifests_of(self, image_id: str) -> list[ImageManifest]:
         """The manifests that an image was pulled with, the latest last; their bytes are blobs."""
         return [m for m in self._manifests.get(image_id, {}).values() if self.blobs.has(m.digest)]
+
+    def is_manifest_of(self, manifest: Manifest, config: ImageConfig) -> bool:
+        """Whether a manifest's layers are the archives that we have of the configuration's layers, one by one.
+
+        Only then does it say what the image is: an archive or a registry may say anything.
+        """
+        if len(manifest.layers) != len(config.diff_ids):
+            return False
+        return all(
+            layer.digest in {blob.digest for blob in self.layers.archives(diff_id)}
+            for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True)
+        )
 
     # -- changes
 
@@ -320,6 +333,7 @@ class ImageStore:
     def _open_folders(self, tables: Tables) -> tuple[dict[str, Image], list[str], list[Path]]:
         """Open the stores; returns the images, the ids of those that are damaged, and what is to be removed."""
         self.temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
+        spread_folders(self.temporary)  # where layers are unpacked
         self.blobs.open([*(row.id for row in tables.images), *tables.blobs])
         missing = self.layers.open(tables.layers, tables.layer_blobs)
         if missing:

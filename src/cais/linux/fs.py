@@ -1,5 +1,6 @@
 """Opening files without being led astray, and other calls on descriptors. openat2(2), close_range(2), statfs(2)."""
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -30,6 +31,11 @@ _CLOSE_RANGE = ctypes.c_long(number("close_range"))
 # <linux/falloc.h>
 _FALLOC_FL_KEEP_SIZE = 1
 _FALLOC_FL_PUNCH_HOLE = 2
+
+# <linux/fs.h>; ioctl_iflags(2): both take an int, whatever their numbers say
+_FS_IOC_GETFLAGS = 0x80086601
+_FS_IOC_SETFLAGS = 0x40086602
+_FS_TOPDIR_FL = 0x00020000
 
 _COPY_BYTES = 0x7FFFF000  # what sendfile(2) moves at most
 _RETRIES = 128
@@ -258,3 +264,20 @@ def _memfd(name: str) -> int:
 def fcntl_add_seals(fd: int) -> None:
     """Forbid growing, shrinking, writing and unsealing of a memfd. fcntl(2), F_ADD_SEALS."""
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
+
+
+def spread_folders(path: str | os.PathLike[str]) -> None:
+    """Ask the file system to place each folder made in `path` by itself, as the root of a tree of its own.
+
+    Without it, ext4 puts new trees beside old ones, where making files is ten times slower for some time after many
+    were deleted. A file system that has no such hint is left as it is. ioctl_iflags(2), FS_TOPDIR_FL; chattr(1), "T".
+    Raises: OSError when the folder cannot be opened.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):
+            (flags,) = struct.unpack("I", fcntl.ioctl(fd, _FS_IOC_GETFLAGS, bytes(4)))
+            if not flags & _FS_TOPDIR_FL:
+                fcntl.ioctl(fd, _FS_IOC_SETFLAGS, struct.pack("I", flags | _FS_TOPDIR_FL))
+    finally:
+        os.close(fd)
