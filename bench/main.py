@@ -9,11 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench import figures as starts
-from bench import life
+from bench import images, life
 from bench.engines import Caisd, Docker, Engine, RunningDocker
 from bench.figures import MIB, Bench, Figure
 
-FIGURES = starts.FIGURES | life.FIGURES
+FIGURES = starts.FIGURES | life.FIGURES | images.FIGURES
 
 
 def _numbers(text: str) -> list[int]:
@@ -27,10 +27,10 @@ def _numbers(text: str) -> list[int]:
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    figures = "\n".join(f"  {number}  {figure.__doc__}" for number, figure in FIGURES.items())
+    listed = "\n".join(f"  {number}  {figure.__doc__}" for number, figure in FIGURES.items())
     parser = argparse.ArgumentParser(
         prog="bench/run.py",
-        description=f"{__doc__}\n\n{figures}",
+        description=f"{__doc__}\n\n{listed}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--docker", metavar="SOCKET", help="a Docker that runs already; without it one is started")

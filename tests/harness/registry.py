@@ -40,6 +40,13 @@ class RealRegistry:
         """Begin the log anew."""
         os.truncate(self.folder / "log", 0)
 
+    def get(self, path: str) -> bytes:
+        """What a plain registry answers."""
+        accepted = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
+        asked = urllib.request.Request(f"http://{self.name}{path}", headers={"Accept": accepted})
+        with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310  it is http
+            return bytes(answer.read())
+
 
 @contextlib.contextmanager
 def real_registry(*, tls: bool = False, password: bool = False) -> Iterator[RealRegistry]:
@@ -70,12 +77,6 @@ def real_registry(*, tls: bool = False, password: bool = False) -> Iterator[Real
         process.terminate()
         process.wait(10)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def catalog(registry: RealRegistry) -> bytes:
-    """What the registry itself says it has."""
-    with urllib.request.urlopen(f"http://{registry.name}/v2/_catalog", timeout=10) as answer:
-        return bytes(answer.read())
 
 
 def _free_port() -> int:

@@ -15,7 +15,6 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -35,7 +34,7 @@ from cais.distribution.oci import (
 from cais.distribution.reference import Reference
 from cais.engine.image import Image, short_id
 from cais.engine.image_store import ImageStore, NewImage
-from cais.engine.progress import Meter, Progress, Report, from_thread
+from cais.engine.progress import Meter, Metered, Progress, Report, from_thread
 from cais.engine.work import Pipe, run_blocking, run_with_body, to_the_end
 from cais.errors import InvalidArgument, Unavailable
 from cais.storage.blobfiles import BlobWriter
@@ -194,7 +193,7 @@ class _Loading:
 def unpack_file(lease: Lease, path: Path, parent: str | None, diff_id: str | None, meter: Meter) -> Layer:
     """Unpack a layer's archive from a file, see `unpack_stream`. Raises also: Stopped when the meter says so."""
     with open(path, "rb", buffering=0) as file:
-        layer = unpack_stream(lease, _Metered(file, meter), parent, diff_id)
+        layer = unpack_stream(lease, Metered(file, meter), parent, diff_id)
     meter.tell()
     return layer
 
@@ -247,16 +246,3 @@ class _Kept:
         """Read what the decompressor has left."""
         while self.read(PIECE_BYTES):
             pass
-
-
-class _Metered:
-    """A file whose reading is counted, and can be stopped."""
-
-    def __init__(self, file: FileIO, meter: Meter) -> None:
-        self._file = file
-        self._meter = meter
-
-    def read(self, size: int, /) -> bytes:
-        piece = self._file.read(size)
-        self._meter.add(len(piece))
-        return piece

@@ -14,14 +14,14 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
 
-from cais.distribution.compression import Source, decompressed
+from cais.distribution.compression import decompressed
 from cais.distribution.oci import Descriptor
 from cais.distribution.registry_client import delay_seconds
 from cais.distribution.registry_errors import Failure, NoCredentials, Refused, Unreachable, failed
 from cais.distribution.registry_repository import BlobStream, Repository
 from cais.engine.image import short_id
 from cais.engine.image_store import ImageStore
-from cais.engine.progress import Meter, Progress, Report, from_thread
+from cais.engine.progress import Meter, Metered, Progress, Report, from_thread
 from cais.engine.sharing import Job, Shared
 from cais.engine.work import Pipe, run_blocking, run_with_body, to_the_end
 from cais.errors import CaisError, Internal, InvalidArgument
@@ -190,7 +190,7 @@ class LayerFetcher:
                 source.interrupt()
 
         def work() -> Layer:
-            plain = decompressed(_Metered(source, meter))
+            plain = decompressed(Metered(source, meter))
             unpacked = job.lease.unpack(plain, layer.parent, layer.diff_id, interrupt=interrupt)
             if not job.lease.keep_blob(layer.descriptor.digest):
                 raise Internal(f"the blob {layer.descriptor.digest} went while it was unpacked")
@@ -339,16 +339,3 @@ def _meter(
             job.tell(message)
 
     return Meter(from_thread(tell), status, layer.part, layer.descriptor.size, stopped, current=start)
-
-
-class _Metered:
-    """A source whose reading is counted, and can be stopped."""
-
-    def __init__(self, source: Source, meter: Meter) -> None:
-        self._source = source
-        self._meter = meter
-
-    def read(self, size: int, /) -> bytes:
-        piece = self._source.read(size)
-        self._meter.add(len(piece))
-        return piece

@@ -76,14 +76,18 @@ async def save(store: ImageStore, chosen: Sequence[Chosen]) -> AsyncGenerator[by
     Raises: before it, Unavailable when the blob of a layer is not here any more; Internal for a damaged blob.
     """
     async with leased(store) as lease:
-        images = [await asyncio.to_thread(_saved, store, lease, item) for item in chosen]
+        images = [await asyncio.to_thread(held, store, lease, item) for item in chosen]
         yield b""
         pieces = _pieces(store, images)
         while piece := await asyncio.to_thread(next, pieces, b""):
             yield piece
 
 
-def _saved(store: ImageStore, lease: Lease, item: Chosen) -> SavedImage:
+def held(store: ImageStore, lease: Lease, item: Chosen) -> SavedImage:
+    """What an image is made of, held by the lease, with the manifest that it came with where its blobs are still here.
+
+    Blocks: for a thread. Raises: NotFound when it is gone; Unavailable when the archive of a layer is.
+    """
     image = item.image
     references = tuple(item.references[name] for name in sorted(item.references))
     diff_ids = image.config.diff_ids
@@ -92,8 +96,8 @@ def _saved(store: ImageStore, lease: Lease, item: Chosen) -> SavedImage:
     for manifest in reversed(store.manifests_of(image.id)):
         data = store.blobs.read(manifest.digest)
         decoded = decode_manifest(data)
-        held = [lease.keep_blob(layer.digest) for layer in decoded.layers]
-        if all(held) and store.is_manifest_of(decoded, image.config):
+        kept = [lease.keep_blob(layer.digest) for layer in decoded.layers]
+        if all(kept) and store.is_manifest_of(decoded, image.config):
             return SavedImage(data, manifest.media_type, image.id, diff_ids, tuple(decoded.layers), references)
     layers = tuple(_layer(store, lease, diff_id) for diff_id in diff_ids)
     data = new_manifest(image.id, store.blobs.size(image.id), layers)

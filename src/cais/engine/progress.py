@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from cais.distribution.compression import Source
 from cais.engine.work import Stopped
 
 _INTERVAL_SECONDS: Final = 0.1
@@ -72,3 +73,16 @@ class Meter:
     def tell(self) -> None:
         """Tell how many there are now."""
         self._report(Progress(self._status, self._part, self._current, self._total))
+
+
+class Metered:
+    """A source whose reading is counted, and can be stopped."""
+
+    def __init__(self, source: Source, meter: Meter) -> None:
+        self._source = source
+        self._meter = meter
+
+    def read(self, size: int, /) -> bytes:
+        piece = self._source.read(size)
+        self._meter.add(len(piece))
+        return piece

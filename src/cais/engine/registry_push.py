@@ -8,13 +8,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-import msgspec
-
-from cais.distribution.oci import CONFIG_TYPE, MANIFEST_TYPE, Descriptor, Manifest, Platform, decode_manifest, digest_of
+from cais.distribution.layout import SavedImage
+from cais.distribution.oci import CONFIG_TYPE, Descriptor, Platform, digest_of
 from cais.distribution.platforms import matches, platform_text
 from cais.distribution.reference import Reference
 from cais.distribution.registry_auth import Credentials
@@ -23,30 +21,16 @@ from cais.distribution.registry_errors import NoCredentials, Refused, Unreachabl
 from cais.distribution.registry_repository import Repository
 from cais.distribution.registry_settings import RegistrySettings
 from cais.engine.image import Image, short_id
+from cais.engine.image_save import Chosen, held
 from cais.engine.image_store import Events, ImageStore, NewImage
 from cais.engine.models import timestamp
 from cais.engine.progress import Progress, Report
-from cais.errors import CaisError, InvalidArgument, NotFound, Unavailable
-from cais.storage.layers import Lease
+from cais.errors import CaisError, InvalidArgument, NotFound
 
 ATTEMPTS: Final = 5
 _MAX_SOURCES: Final = 3
 _PIECE_BYTES: Final = 1 << 20
 _TELL_SECONDS: Final = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class _Outgoing:
-    """A manifest to push. `layers` are its blobs beside the diffIDs that progress calls them by."""
-
-    data: bytes
-    media_type: str
-    config: Descriptor
-    layers: tuple[tuple[Descriptor, str], ...]
-
-    @property
-    def digest(self) -> str:
-        return digest_of(self.data)
 
 
 class RegistryPusher:
@@ -104,53 +88,33 @@ class RegistryPusher:
         async with AsyncExitStack() as stack:
             lease = self._store.layers.lease()
             stack.push_async_callback(asyncio.to_thread, lease.close)
-            outgoing = await asyncio.to_thread(self._outgoing, image, lease)
+            outgoing = await asyncio.to_thread(held, self._store, lease, Chosen(image))
+            digest = digest_of(outgoing.manifest)
             await self._send_layers(repository, reference, outgoing, report)
-            await self._send(repository, outgoing.config, "", [], report)
-            await repository.put_manifest(reference.tag, outgoing.data, outgoing.media_type)
+            config = Descriptor(CONFIG_TYPE, image.id, self._store.blobs.size(image.id))
+            await self._send(repository, config, "", [], report)
+            await repository.put_manifest(reference.tag, outgoing.manifest, outgoing.manifest_type)
             new = NewImage(
                 await asyncio.to_thread(self._store.blobs.read, image.id), image.config,
-                (reference.with_digest(outgoing.digest),), manifest=outgoing.data, manifest_type=outgoing.media_type,
+                (reference.with_digest(digest),), manifest=outgoing.manifest, manifest_type=outgoing.manifest_type,
             )  # fmt: skip
             await self._store.store(new, image.last_tagged or timestamp(time.time_ns()))
-        size_bytes = len(outgoing.data)
-        report(Progress(f"{reference.tag}: digest: {outgoing.digest} size: {size_bytes}"))
-        report(Progress(aux={"Tag": reference.tag, "Digest": outgoing.digest, "Size": size_bytes}))
+        size_bytes = len(outgoing.manifest)
+        report(Progress(f"{reference.tag}: digest: {digest} size: {size_bytes}"))
+        report(Progress(aux={"Tag": reference.tag, "Digest": digest, "Size": size_bytes}))
         self._events.emit("image", "push", reference.familiar, {"name": reference.familiar_name, **image.labels})
-
-    def _outgoing(self, image: Image, lease: Lease) -> _Outgoing:
-        """The manifest to push, whose blobs the lease keeps. Blocks."""
-        if not lease.keep_blob(image.id):
-            raise NotFound(f"No such image: {image.id}")
-        diff_ids = image.config.diff_ids
-        for known in reversed(self._store.manifests_of(image.id)):
-            data = self._store.blobs.read(known.digest)
-            manifest = decode_manifest(data)
-            if all([lease.keep_blob(layer.digest) for layer in manifest.layers]):
-                layers = tuple(zip(manifest.layers, diff_ids, strict=True))
-                return _Outgoing(data, known.media_type, manifest.config, layers)
-        layers = tuple((self._archive(diff_id, lease), diff_id) for diff_id in diff_ids)
-        config = Descriptor(CONFIG_TYPE, image.id, self._store.blobs.size(image.id))
-        made = Manifest(config, [layer for layer, _ in layers], media_type=MANIFEST_TYPE)
-        return _Outgoing(msgspec.json.encode(made), MANIFEST_TYPE, config, layers)
-
-    def _archive(self, diff_id: str, lease: Lease) -> Descriptor:
-        for blob in self._store.layers.archives(diff_id):
-            if lease.keep_blob(blob.digest):
-                return Descriptor(blob.media_type, blob.digest, blob.size_bytes)
-        raise Unavailable(
-            f"the archive of layer {diff_id} is not here any more, or was damaged: pull or load its image again"
-        )
 
     # -- blobs
 
     async def _send_layers(
-        self, repository: Repository, reference: Reference, outgoing: _Outgoing, report: Report
+        self, repository: Repository, reference: Reference, outgoing: SavedImage, report: Report
     ) -> None:
         """Send the layers, several at once; the first failure ends the others."""
-        for _, diff_id in reversed(outgoing.layers):
+        for diff_id in reversed(outgoing.diff_ids):
             report(Progress("Preparing", short_id(diff_id)))
-        wanted = {layer.digest: (layer, diff_id) for layer, diff_id in outgoing.layers}
+        wanted = {
+            layer.digest: (layer, diff_id) for layer, diff_id in zip(outgoing.layers, outgoing.diff_ids, strict=True)
+        }
         sending = [
             asyncio.ensure_future(
                 self._send_layer(
