@@ -127,10 +127,7 @@ class Engine:
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         """The answer to a request; `content` goes as JSON. Raises EngineError when the engine refused."""
-        body = b"" if content is None else dumps(content)
-        sent = dict(headers or {})
-        if content is not None:
-            sent["Content-Type"] = "application/json"
+        sent, body = _with_json(headers or {}, content)
         while True:
             known, version = self._connection, self.version
             connection = self._idle()
@@ -175,10 +172,7 @@ class Engine:
         upgrade: bool = False,
     ) -> Pending:
         """Send a request on a connection of its own: one that is answered late, or that becomes a stream."""
-        body = b"" if content is None else dumps(content)
-        headers = dict(_UPGRADE) if upgrade else {}
-        if content is not None:
-            headers["Content-Type"] = "application/json"
+        headers, body = _with_json(_UPGRADE if upgrade else {}, content)
 
         def again() -> Connection:
             connection = self.connect()
@@ -198,6 +192,13 @@ class Engine:
 
     def _location(self, path: str, query: Query | None) -> str:
         return target(f"/v{self.version}{path}", query)
+
+
+def _with_json(headers: Mapping[str, str], content: object) -> tuple[dict[str, str], bytes]:
+    """The headers and the body of a request; no content has neither."""
+    if content is None:
+        return dict(headers), b""
+    return {**headers, "Content-Type": "application/json"}, dumps(content)
 
 
 def filters_text(filters: Mapping[str, Iterable[str]]) -> str:

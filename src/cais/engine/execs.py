@@ -13,6 +13,7 @@ import socket
 import time
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -47,12 +48,13 @@ _READY_SECONDS: Final = 3.0
 class Exec:
     """One exec of a container. `exit_code` is None until it has ended."""
 
-    __slots__ = ("__weakref__", "config", "container", "ended_at", "exit_code", "id", "pid", "started")
+    __slots__ = ("__weakref__", "config", "container", "ended_at", "exit_code", "id", "pid", "request", "started")
 
     def __init__(self, exec_id: str, container: Container, config: ExecConfig) -> None:
         self.id = exec_id
         self.container = container
         self.config = config
+        self.request: ExecRequest | None = None  # what the runtime is asked, from when it is made to the start
         self.started = False
         self.pid = 0
         self.exit_code: int | None = None
@@ -217,8 +219,10 @@ class Execs:
         item.started = True
         self._emit(item, "exec_start")
         try:
-            request = self._request(item, size)
+            request, item.request = self._request(item), None
             self._write_note(item)
+            if item.config.Tty:
+                request = replace(request, terminal_size=size)
             item.pid = await monitor.exec(request, attachment)
         except StartFailed as error:
             item.end(_EXIT_CODES.get(error.reason, _OTHER_EXIT_CODE))
@@ -233,18 +237,20 @@ class Execs:
         if monitor is None:
             return
         with contextlib.suppress(CaisError):  # the start will say it
-            monitor.prepare_exec(self._request(item, None))
+            monitor.prepare_exec(self._request(item))
         asyncio.get_running_loop().call_later(_READY_SECONDS, _stand_down, item, monitor)
 
-    def _request(self, item: Exec, size: tuple[int, int] | None) -> ExecRequest:
-        container, config = item.container, item.config
-        return ExecRequest(
-            item.id,
-            spec.exec_process(container.record, config, self._host),
-            open_stdin=config.AttachStdin,
-            seccomp=seccomp_program(container.record.host_config, self._host, self._settings),
-            terminal_size=size if config.Tty else None,
-        )
+    def _request(self, item: Exec) -> ExecRequest:
+        """What the runtime is asked, made once; but for the size of the terminal, which the start brings."""
+        if item.request is None:
+            record = item.container.record
+            item.request = ExecRequest(
+                item.id,
+                spec.exec_process(record, item.config, self._host),
+                open_stdin=item.config.AttachStdin,
+                seccomp=seccomp_program(record.host_config, self._host, self._settings),
+            )
+        return item.request
 
     def _write_note(self, item: Exec) -> None:
         note = msgspec.json.encode(Note(item.id, item.config))

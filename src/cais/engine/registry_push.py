@@ -5,6 +5,7 @@ same digest everywhere. A blob that another repository of the registry has is mo
 """
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -24,13 +25,12 @@ from cais.engine.image import Image, short_id
 from cais.engine.image_save import Chosen, held
 from cais.engine.image_store import Events, ImageStore, NewImage
 from cais.engine.models import timestamp
-from cais.engine.progress import Progress, Report
+from cais.engine.progress import Meter, Progress, Report, silent
 from cais.errors import CaisError, InvalidArgument, NotFound
 
 ATTEMPTS: Final = 5
 _MAX_SOURCES: Final = 3
 _PIECE_BYTES: Final = 1 << 20
-_TELL_SECONDS: Final = 0.1
 
 
 class RegistryPusher:
@@ -179,14 +179,11 @@ class RegistryPusher:
         """The bytes of a blob, verified while they are read; `damage` gets what is wrong with them."""
         try:
             with await asyncio.to_thread(self._store.blobs.reader, blob.digest) as reader:
-                sent = 0
-                told = time.monotonic()
+                meter = Meter(report if part else silent, "Pushing", part, blob.size, threading.Event())
                 while piece := await asyncio.to_thread(reader.read, _PIECE_BYTES):
                     yield piece
-                    sent += len(piece)
-                    if part and (sent == blob.size or time.monotonic() - told >= _TELL_SECONDS):
-                        told = time.monotonic()
-                        report(Progress("Pushing", part, sent, blob.size))
+                    meter.add(len(piece))
+                meter.tell()
         except CaisError as error:
             damage.append(error)
             raise

@@ -187,6 +187,7 @@ class Execs:
                 self._spare = self._fork_joiner(*self._last, spare=True)
             except OSError:
                 return  # the next one begins from the beginning
+            self._last = None
             self._due = time.monotonic() + _SPARE_SECONDS
 
     def _waiting(self) -> int:

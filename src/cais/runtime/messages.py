@@ -14,6 +14,7 @@
                   ── executing ──▶                            nothing is left but exec itself
 
     joiner of an exec ── terminal, failed ──▶ monitor           as above
+                      ◀── process (an OCI process) ──           to a spare one alone, which knows none yet
                       ◀── go ──                                 until then all is done but fork and exec
                       ── pid or errno, in shared memory ──▶     then it ends
 
