@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from cais.engine import layer_contents
-from cais.engine.changes import OPAQUE
 from cais.engine.images import Images
 from cais.engine.layer_contents import BigPath, layer_content
 from cais.engine.work import Stopped
+from cais.storage.overlay import OPAQUE
 from tests.harness.archives import Archive
 from tests.harness.engine import Daemon
 from tests.harness.stores import opened_images

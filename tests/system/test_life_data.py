@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 import pytest
 
-from cais.engine.changes import OPAQUE, Change, Kind, changes
+from cais.engine.changes import Change, Kind, changes
+from cais.storage.overlay import OPAQUE
 from tests.harness.engine import Daemon, wait_until
 from tests.harness.http import Json, UnixConnection
 from tests.harness.life import create, events, post, refused, run, wait_for_status

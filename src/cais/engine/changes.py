@@ -9,16 +9,15 @@ an opaque folder (an extended attribute) that nothing of the folder below is lef
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
 from cais.linux.fs import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
-
-OPAQUE: Final = "trusted.overlay.opaque"
+from cais.storage.overlay import is_opaque, is_whiteout
 
 FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 INSIDE: Final = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
@@ -45,13 +44,19 @@ def changes(upper: Path, lower: Sequence[str]) -> list[Change]:
 
     Raises OSError when the layer itself cannot be read.
     """
+    with opened((str(upper), *lower)) as layers:
+        return sorted(_Walk(layers[0]).run(layers[1:]))
+
+
+@contextmanager
+def opened(folders: Iterable[str]) -> Iterator[list[int]]:
+    """The folders of layers, open for the time of the block. Raises OSError."""
     with ExitStack() as stack:
-        opened = []
-        for folder in (str(upper), *lower):
-            descriptor = os.open(folder, FOLDER | os.O_CLOEXEC)
-            stack.callback(os.close, descriptor)
-            opened.append(descriptor)
-        return sorted(_Walk(opened[0]).run(opened[1:]))
+        layers = []
+        for folder in folders:
+            layers.append(os.open(folder, FOLDER | os.O_CLOEXEC))
+            stack.callback(os.close, layers[-1])
+        yield layers
 
 
 class _Walk:
@@ -154,17 +159,6 @@ def visible_names(path: str, layers: list[int]) -> set[str]:
         finally:
             os.close(descriptor)
     return names - hidden
-
-
-def is_whiteout(info: os.stat_result) -> bool:
-    return stat.S_ISCHR(info.st_mode) and info.st_rdev == 0
-
-
-def is_opaque(descriptor: int) -> bool:
-    try:
-        return os.getxattr(f"/proc/self/fd/{descriptor}", OPAQUE) == b"y"
-    except OSError:
-        return False
 
 
 def _differ(one: os.stat_result, other: os.stat_result) -> bool:

@@ -34,12 +34,12 @@ from cais.distribution.oci import (
 from cais.distribution.reference import Reference
 from cais.engine.image import Image, short_id
 from cais.engine.image_store import ImageStore, NewImage
-from cais.engine.progress import Meter, Metered, Progress, Report, from_thread
+from cais.engine.progress import Meter, Progress, Report, from_thread, metered
 from cais.engine.work import Pipe, run_blocking, run_with_body, to_the_end
 from cais.errors import InvalidArgument, Unavailable
-from cais.storage.blobfiles import BlobWriter
 from cais.storage.compressing import Compressing
 from cais.storage.layers import Layer, LayerBlob, Lease, chain_id_of
+from cais.storage.sources import Tee
 from cais.storage.tarstream import Entry, Kind, Source, TarReader
 from cais.storage.unpack import write_content
 
@@ -193,7 +193,7 @@ class _Loading:
 def unpack_file(lease: Lease, path: Path, parent: str | None, diff_id: str | None, meter: Meter) -> Layer:
     """Unpack a layer's archive from a file, see `unpack_stream`. Raises also: Stopped when the meter says so."""
     with open(path, "rb", buffering=0) as file:
-        layer = unpack_stream(lease, Metered(file, meter), parent, diff_id)
+        layer = unpack_stream(lease, metered(file, meter), parent, diff_id)
     meter.tell()
     return layer
 
@@ -215,9 +215,10 @@ def unpack_stream(
         format_, whole = peek(source)
         media_type = _KEPT_AS_RECEIVED.get(format_, GZIP_LAYER_TYPE)
         if format_ in _KEPT_AS_RECEIVED:
-            received = _Kept(whole, writer)
+            received = Tee(whole, writer.write)
             layer = lease.unpack(decompressed(received), parent, diff_id, interrupt)
-            received.drain()
+            while received.read(PIECE_BYTES):  # what the decompressor has left
+                pass
         else:
             with Compressing(decompressed(whole), writer) as compressing:
                 layer = lease.unpack(compressing, parent, diff_id, interrupt)
@@ -228,21 +229,3 @@ def unpack_stream(
         return layer
     finally:
         writer.abort()
-
-
-class _Kept:
-    """A source whose bytes are written to a blob as they are read."""
-
-    def __init__(self, source: Source, writer: BlobWriter) -> None:
-        self._source = source
-        self._writer = writer
-
-    def read(self, size: int, /) -> bytes:
-        piece = self._source.read(size)
-        self._writer.write(piece)
-        return piece
-
-    def drain(self) -> None:
-        """Read what the decompressor has left."""
-        while self.read(PIECE_BYTES):
-            pass

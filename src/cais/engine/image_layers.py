@@ -21,7 +21,7 @@ from cais.distribution.registry_errors import Failure, NoCredentials, Refused, U
 from cais.distribution.registry_repository import BlobStream, Repository
 from cais.engine.image import short_id
 from cais.engine.image_store import ImageStore
-from cais.engine.progress import Meter, Metered, Progress, Report, from_thread
+from cais.engine.progress import Meter, Progress, Report, from_thread, metered
 from cais.engine.sharing import Job, Shared
 from cais.engine.work import Pipe, run_blocking, run_with_body, to_the_end
 from cais.errors import CaisError, Internal, InvalidArgument
@@ -190,7 +190,7 @@ class LayerFetcher:
                 source.interrupt()
 
         def work() -> Layer:
-            plain = decompressed(Metered(source, meter))
+            plain = decompressed(metered(source, meter))
             unpacked = job.lease.unpack(plain, layer.parent, layer.diff_id, interrupt=interrupt)
             if not job.lease.keep_blob(layer.descriptor.digest):
                 raise Internal(f"the blob {layer.descriptor.digest} went while it was unpacked")

@@ -13,17 +13,17 @@ import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from cais.engine.changes import FOLDER, INSIDE, is_opaque, is_whiteout, visible_below, visible_names
+from cais.engine.changes import FOLDER, INSIDE, opened, visible_below, visible_names
 from cais.engine.image import Image, short_id
 from cais.engine.image_store import ImageStore
 from cais.engine.work import Stopped, run_blocking
 from cais.errors import NotFound
 from cais.linux.fs import openat2
 from cais.storage.layers import Layer
+from cais.storage.overlay import is_opaque, is_whiteout
 
 MOST_ENTRIES: Final = 500_000
 SHOWN_PATHS: Final = 10
@@ -129,13 +129,8 @@ def layer_content(folders: Sequence[str], stopped: threading.Event) -> LayerCont
 
     Raises: OSError when the layer cannot be read; Stopped once `stopped` is set.
     """
-    with ExitStack() as stack:
-        opened = []
-        for folder in folders:
-            descriptor = os.open(folder, FOLDER | os.O_CLOEXEC)
-            stack.callback(os.close, descriptor)
-            opened.append(descriptor)
-        return _Walk(opened[0], stopped).run(opened[1:])
+    with opened(folders) as layers:
+        return _Walk(layers[0], stopped).run(layers[1:])
 
 
 class _Walk:

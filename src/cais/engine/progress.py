@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 from cais.distribution.compression import Source
 from cais.engine.work import Stopped
+from cais.storage.sources import Tee
 
 _INTERVAL_SECONDS: Final = 0.1
 
@@ -75,14 +76,6 @@ class Meter:
         self._report(Progress(self._status, self._part, self._current, self._total))
 
 
-class Metered:
-    """A source whose reading is counted, and can be stopped."""
-
-    def __init__(self, source: Source, meter: Meter) -> None:
-        self._source = source
-        self._meter = meter
-
-    def read(self, size: int, /) -> bytes:
-        piece = self._source.read(size)
-        self._meter.add(len(piece))
-        return piece
+def metered(source: Source, meter: Meter) -> Source:
+    """The source, whose reading is counted and can be stopped."""
+    return Tee(source, lambda piece: meter.add(len(piece)))

@@ -5,15 +5,14 @@ gzip, since every registry and every engine reads it; at a speed that keeps up w
 """
 
 import threading
-from collections import deque
 from typing import Final
 
 from cais.storage.blobfiles import BlobWriter
+from cais.storage.sources import Pieces
 from cais.storage.tarstream import Source
 
 _LEVEL: Final = 0  # of 0 to 3: the fastest; the next one is a tenth slower, and its result a tenth smaller
 _GZIP_WINDOW_BITS: Final = 31
-_PIECES: Final = 8
 
 
 class Compressing:
@@ -29,10 +28,8 @@ class Compressing:
         self._compressor = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _GZIP_WINDOW_BITS)
         self._source = source
         self._writer = writer
-        self._pieces: deque[bytes] = deque()
-        self._changed = threading.Condition()
+        self._pieces = Pieces()
         self._error: Exception | None = None
-        self._closed = False
         self._thread = threading.Thread(target=self._run, name="compress", daemon=True)
 
     def __enter__(self) -> "Compressing":
@@ -40,16 +37,16 @@ class Compressing:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._changed:
-            self._closed = True
-            self._pieces.clear()
-            self._changed.notify_all()
+        self._pieces.close()
         self._thread.join()
 
     def read(self, size: int, /) -> bytes:
         """What the source gives. Raises: what the source raises; Unavailable when the blob cannot be written."""
         piece = self._source.read(size)
-        self._put(piece)
+        if piece:
+            self._pieces.put(piece)
+        else:
+            self._pieces.end()
         return piece
 
     def finish(self) -> None:
@@ -58,33 +55,12 @@ class Compressing:
         if self._error is not None:
             raise self._error
 
-    def _put(self, piece: bytes) -> None:
-        """Hand a piece to the thread; an empty one is the end."""
-        with self._changed:
-            while len(self._pieces) >= _PIECES and self._error is None:
-                self._changed.wait()
-            if self._error is not None:
-                raise self._error
-            self._pieces.append(piece)
-            self._changed.notify_all()
-
     def _run(self) -> None:
         try:
-            while piece := self._take():
+            while piece := self._pieces.take():
                 self._writer.write(self._compressor.compress(piece))
-            if not self._closed:
+            if not self._pieces.closed:
                 self._writer.write(self._compressor.flush())
         except Exception as error:  # noqa: BLE001  it is raised in the reader's thread
-            with self._changed:
-                self._error = error
-                self._changed.notify_all()
-
-    def _take(self) -> bytes:
-        with self._changed:
-            while not self._pieces and not self._closed:
-                self._changed.wait()
-            if self._closed:
-                return b""
-            piece = self._pieces.popleft()
-            self._changed.notify_all()
-        return piece
+            self._error = error
+            self._pieces.close(error)

@@ -26,6 +26,7 @@ from cais.linux.sync import syncfs
 from cais.storage.blobfiles import BlobWriter
 from cais.storage.blobs import BlobStore, hex_of, sync_folder
 from cais.storage.readahead import ReadAhead
+from cais.storage.sources import Tee
 from cais.storage.tarstream import Source, TarReader
 from cais.storage.trees import remove_tree
 from cais.storage.unpack import unpack
@@ -266,12 +267,12 @@ class LayerStore:
             (staging / "diff").mkdir(mode=0o755)
             os.chmod(staging / "diff", 0o755)  # noqa: S103  whatever the umask
             lower = [str(self.path(layer.chain_id)) for layer in self.chain(parent)]
-            hashing = _Hashing(source)
-            with ReadAhead(hashing, interrupt) as ahead:
+            hashed = hashlib.sha256()
+            with ReadAhead(Tee(source, hashed.update), interrupt) as ahead:
                 reader = TarReader(ahead)
                 size_bytes = unpack(reader, str(staging / "diff"), lower, str(staging))
                 reader.drain()
-            diff_id = hashing.digest()
+            diff_id = "sha256:" + hashed.hexdigest()
             if expected_diff_id not in (None, diff_id):
                 raise InvalidArgument(f"invalid diffID for layer: expected {expected_diff_id}, got {diff_id}")
             layer = Layer(chain_id_of(parent, diff_id), diff_id, parent, size_bytes)
@@ -312,22 +313,6 @@ class LayerStore:
             _log.warning("remove layer %s: %s", chain_id, error)
             return []
         return [path]
-
-
-class _Hashing:
-    """A source that remembers the digest of all that was read from it."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._hash = hashlib.sha256()
-
-    def read(self, size: int, /) -> bytes:
-        piece = self._source.read(size)
-        self._hash.update(piece)
-        return piece
-
-    def digest(self) -> str:
-        return "sha256:" + self._hash.hexdigest()
 
 
 def chain_id_of(parent: str | None, diff_id: str) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from cais.linux.fs import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
+from cais.storage.overlay import is_opaque, is_whiteout
 
 PIECE_BYTES: Final = 1 << 20
 EMPTY: Final = bytes(2 * tarfile.BLOCKSIZE)
@@ -23,7 +24,6 @@ EMPTY: Final = bytes(2 * tarfile.BLOCKSIZE)
 
 _WHITEOUT: Final = ".wh."
 _OPAQUE_MARK: Final = ".wh..wh..opq"
-_OPAQUE: Final = "trusted.overlay.opaque"
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _INSIDE: Final = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
 _TYPES: Final = {
@@ -71,7 +71,7 @@ class _Packing:
                 continue  # it is gone, or no folder any more
             try:
                 below = []
-                if self._layer and folder != "." and _is_opaque(descriptor):
+                if self._layer and folder != "." and is_opaque(descriptor):
                     yield _mark(f"{folder}/{_OPAQUE_MARK}")
                 for name in sorted(os.listdir(descriptor)):
                     path = name if folder == "." else f"{folder}/{name}"
@@ -83,7 +83,7 @@ class _Packing:
                         continue
                     if stat.S_ISDIR(info.st_mode):
                         below.append(path)
-                    if self._layer and stat.S_ISCHR(info.st_mode) and info.st_rdev == 0:
+                    if self._layer and is_whiteout(info):
                         yield _mark(path.removesuffix(name) + _WHITEOUT + name)
                         continue
                     yield from self._entry(descriptor, name, path, info)
@@ -137,13 +137,6 @@ class _Packing:
 def _mark(path: str) -> bytes:
     """An empty file whose name says what is hidden."""
     return tarfile.TarInfo(path).tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-
-
-def _is_opaque(descriptor: int) -> bool:
-    try:
-        return os.getxattr(descriptor, _OPAQUE) == b"y"
-    except OSError:
-        return False
 
 
 def _content(file: int, size: int) -> Iterator[bytes]:

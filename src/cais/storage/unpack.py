@@ -20,10 +20,9 @@ from typing import Final, Protocol
 
 from cais.errors import InvalidArgument, Unavailable
 from cais.linux.fs import RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, openat2
+from cais.storage.overlay import OPAQUE, is_whiteout
 from cais.storage.tarstream import CHUNK_BYTES, Entry, Kind, TarReader, quoted
 from cais.storage.trees import remove_tree
-
-OPAQUE: Final = "trusted.overlay.opaque"
 
 _WHITEOUT: Final = b".wh."
 _WHITEOUT_META: Final = b".wh..wh."
@@ -160,7 +159,7 @@ class Unpacker:
         except FileExistsError:
             found = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
             if not stat.S_ISDIR(found.st_mode):
-                opaque = _is_whiteout(found)
+                opaque = is_whiteout(found)
                 self._remove(parent_fd, name)
                 os.mkdir(name, 0o700, dir_fd=parent_fd)
         fd = os.open(name, _FOLDER, dir_fd=parent_fd)
@@ -388,10 +387,6 @@ def _device(entry: Entry) -> int:
     return os.makedev(entry.major, entry.minor)
 
 
-def _is_whiteout(status: os.stat_result) -> bool:
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
-
-
 def _hide(parent_fd: int, name: bytes) -> None:
     """Put a whiteout at `name`. It hides what lower layers have there, never what its own layer brings."""
     try:
@@ -407,7 +402,7 @@ def _hide(parent_fd: int, name: bytes) -> None:
 
 def _replace_whiteout(parent_fd: int, name: bytes) -> int:
     """Make the folder `name`, which a whiteout before it hid; what it hid stays hidden. Returns its descriptor."""
-    if not _is_whiteout(os.stat(name, dir_fd=parent_fd, follow_symlinks=False)):
+    if not is_whiteout(os.stat(name, dir_fd=parent_fd, follow_symlinks=False)):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name)
     os.unlink(name, dir_fd=parent_fd)
     os.mkdir(name, 0o755, dir_fd=parent_fd)
