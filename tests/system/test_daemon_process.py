@@ -136,6 +136,42 @@ def test_requests_that_wait_do_not_hold_up_the_end(private_caisd: Daemon) -> Non
     assert "Traceback" not in daemon.log_text()
 
 
+def test_who_has_attached_may_still_start_what_it_attached_to(private_caisd: Daemon) -> None:
+    daemon = private_caisd
+    body = {"Image": "busybox", "Cmd": ["echo", "hello"], "AttachStdout": True, "Tty": True}
+    container = daemon.ask("POST", "/containers/create", body).json["Id"].text
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(daemon.socket)
+        client.sendall(f"POST /containers/{container}/attach?stream=1&stdout=1 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        received = client.recv(65536)
+        assert received.startswith(b"HTTP/1.1 200 ")
+        os.kill(daemon.pid, signal.SIGTERM)
+        time.sleep(0.2)
+        assert daemon.ask("POST", f"/containers/{container}/start").status == 204
+        while data := client.recv(65536):
+            received += data
+    assert received.endswith(b"hello\r\n")
+    daemon.stop()
+
+
+def test_who_has_connected_is_answered_before_the_end(private_caisd: Daemon) -> None:
+    daemon = private_caisd
+    os.kill(daemon.pid, signal.SIGSTOP)  # nobody is let in meanwhile
+    clients = [socket.socket(socket.AF_UNIX) for _ in range(20)]
+    for client in clients:
+        client.settimeout(20)
+        client.connect(daemon.socket)
+    os.kill(daemon.pid, signal.SIGTERM)
+    os.kill(daemon.pid, signal.SIGCONT)
+    for client in clients:
+        client.sendall(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
+    for client in clients:
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+        client.close()
+    assert daemon.stop() == 0
+
+
 def test_an_exec_outlives_the_daemon(private_caisd: Daemon) -> None:
     daemon = private_caisd
     container = daemon.docker_output("run", "-d", "busybox", "sleep", "1000")

@@ -37,6 +37,8 @@ class Connection(asyncio.Protocol):
         self._taken = False
         self._waiting: set[asyncio.Task[object]] = set()
         self._stopping: set[asyncio.Task[object]] = set()
+        self.is_silent = True
+        """Nothing has come from the client yet."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if isinstance(transport, asyncio.Transport):
@@ -62,6 +64,7 @@ class Connection(asyncio.Protocol):
         return self._holding or bool(self._collected)
 
     def data_received(self, data: bytes) -> None:
+        self.is_silent = False
         if self._holding:
             self._hold(data)
         elif self._collected:

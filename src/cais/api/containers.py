@@ -21,7 +21,7 @@ from cais.api.http import (
     text_query,
 )
 from cais.engine import listing, usage, views
-from cais.engine.attach import AttachOptions, check_attachable, parse_detach_keys
+from cais.engine.attach import AttachOptions, parse_detach_keys
 from cais.engine.container import Condition, Container
 from cais.engine.engine import Engine
 from cais.engine.logs import LogOptions
@@ -198,7 +198,7 @@ class ContainerHandlers:
         """POST /containers/{id}/attach"""
         options = attach_options(request)
         container = self._find(request)
-        check_attachable(container, request.match_info["id"])
+        self._engine.check_attachable(container, request.match_info["id"])
         connection = hijack(request, content_type(request, container.record.config.Tty), self._tasks)
         await self._engine.attach(container, connection, options)
         return Hijacked()
@@ -207,7 +207,7 @@ class ContainerHandlers:
         """GET /containers/{id}/attach/ws: the streams as they are, without frames of Docker's."""
         options = attach_options(request, raw=True)
         container = self._find(request)
-        check_attachable(container, request.match_info["id"])
+        self._engine.check_attachable(container, request.match_info["id"])
         return await websocket.serve(request, lambda stream: self._engine.attach(container, stream, options))
 
 

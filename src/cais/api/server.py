@@ -1,6 +1,7 @@
 """The API's server: every route, with and without a version prefix, on the listening sockets it is given."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 import time
@@ -33,6 +34,7 @@ VERSION_PREFIX: Final = "/v{version:[0-9]+[.][0-9]+}"
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 MAX_HEADER_BYTES: Final = 256 * 1024
 SHUTDOWN_SECONDS: Final = 5.0
+HEARING_SECONDS: Final = 0.5
 
 _HEADERS: Final = {
     "Api-Version": version_text(MAX_VERSION),
@@ -50,6 +52,7 @@ class ApiServer:
         self._tasks = Tasks()
         self._connections: set[Connection] = set()
         self._servers: list[asyncio.AbstractServer] = []
+        self._listeners: list[socket.socket] = []
         self._runner: web.AppRunner | None = None
 
     async def start(self, listeners: Iterable[socket.socket]) -> None:
@@ -67,7 +70,8 @@ class ApiServer:
         )
         await self._runner.setup()
         loop = asyncio.get_running_loop()
-        for listener in listeners:
+        self._listeners = list(listeners)
+        for listener in self._listeners:
             if listener.family == socket.AF_UNIX:
                 server = await loop.create_unix_server(self._accept, sock=listener, backlog=512)
             else:
@@ -76,14 +80,31 @@ class ApiServer:
 
     async def stop(self) -> None:
         """Stops accepting, ends the streams that only wait, and lets requests that do something finish."""
-        for server in self._servers:
-            server.close()
+        await self._engine.finish_starts()
+        await self._stop_accepting()
         await self._engine.settle()
         for connection in list(self._connections):
             connection.stop()
         if self._runner is not None:
             await self._runner.cleanup()
         await self._tasks.close(timeout_seconds=0.5)
+
+    async def _stop_accepting(self) -> None:
+        """Nobody more is let in; who has connected is heard, whether that was noticed already or not."""
+        loop = asyncio.get_running_loop()
+        waiting = [listener.dup() for listener in self._listeners]
+        for server in self._servers:
+            server.close()
+        for listener in waiting:
+            with listener, contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RD)  # a new connection is refused from now on
+                while True:
+                    connection, _ = listener.accept()
+                    connection.setblocking(False)
+                    await loop.connect_accepted_socket(self._accept, connection)
+        deadline = loop.time() + HEARING_SECONDS
+        while any(connection.is_silent for connection in self._connections) and loop.time() < deadline:  # noqa: ASYNC110  once
+            await asyncio.sleep(0.01)
 
     def _mount(self, app: web.Application) -> None:
         routes = [

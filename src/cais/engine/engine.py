@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -43,13 +44,16 @@ from cais.engine.tasks import Tasks
 from cais.engine.text import reason
 from cais.engine.trash import Trash
 from cais.engine.work import to_the_end
-from cais.errors import CaisError, Conflict, Forbidden, Internal, Unsupported
+from cais.errors import CaisError, Conflict, Forbidden, Internal, Unavailable, Unsupported
 from cais.runtime.cgroups import CgroupError, open_hierarchy
 from cais.runtime.client import Runtime
 from cais.runtime.errors import StartFailed
 from cais.storage.database import Database
 
 _log = logging.getLogger("cais.engine")
+
+# How long a closing engine waits for the starts that its clients have attached for, and how often it looks
+_START_SECONDS, _START_PAUSE_SECONDS = 2.0, 0.01
 
 
 class Engine:
@@ -66,6 +70,7 @@ class Engine:
         self.runtime = Runtime(settings.exec_root)
         self._tasks = Tasks()
         self._folder = StateFolder(settings)
+        self._is_closing = False
         self._trash = Trash(settings.trash)
         self._stack = AsyncExitStack()
         self.containers: Containers
@@ -84,6 +89,22 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.aclose()
+
+    async def finish_starts(self) -> None:
+        """Before it closes: gives those that have attached to what is yet to run a while to start it.
+
+        They are known here alone; a client that comes from now on is told to ask the next engine.
+        """
+        deadline = time.monotonic() + _START_SECONDS
+        while any(item.waiting_clients for item in self.containers) and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(_START_PAUSE_SECONDS)
+        self._is_closing = True
+
+    def check_attachable(self, container: Container, reference: str) -> None:
+        """Raises Conflict, and Unavailable for what would wait for a start that this engine does not see any more."""
+        if self._is_closing and not container.running:
+            raise Unavailable("the engine is closing")
+        attach.check_attachable(container, reference)
 
     async def settle(self) -> None:
         """Before it closes: begins nothing more by itself, and finishes what it has begun, such as removals.
@@ -183,8 +204,8 @@ class Engine:
         if os.geteuid() != 0:
             raise Forbidden("the engine must run as root")
         settings = self.settings
+        stack.enter_context(self._folder)  # first of all: those that wait for a folder ask again and again
         self.host = await asyncio.to_thread(read_host)
-        stack.enter_context(self._folder)
         self.id = self._folder.engine_id()
         stack.push_async_callback(self.database.close)
         await self.database.open(settings.database)

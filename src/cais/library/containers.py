@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
@@ -20,11 +20,12 @@ from cais.library.model import Change, ContainerInfo, ContainerSummary, Output, 
 from cais.library.options import ContainerOptions, Pull, creation, environment, size_bytes, words
 from cais.library.streams import Attached, Collector, outputs
 from cais.library.tasks import insist, whole
-from cais.library.transport import Transport
+from cais.library.transport import Answer, Transport
 
 Condition = Literal["not-running", "next-exit", "removed"]
 
 _PAUSE_SECONDS = 0.02
+_ATTEMPTS = 5
 
 
 class Container:
@@ -116,7 +117,7 @@ class Container:
     async def ending(self, condition: Condition = "not-running") -> AsyncIterator[Callable[[], Awaitable[int]]]:
         """As `wait`, in two steps: inside the context the engine watches for the end, so none is missed, however soon
         it comes; what the context gives waits for it."""
-        async with self._transport.request("POST", self._path("/wait"), {"condition": condition}) as answer:
+        async with self._watching("/wait", {"condition": condition}) as answer:
 
             async def exit_code() -> int:
                 try:
@@ -179,7 +180,7 @@ class Container:
         first. Input reaches a container that was made with `stdin=True`."""
         query = {"stream": "1", "stdout": "1", "stderr": "1"}
         query |= {name: "1" for name, wanted in (("stdin", stdin), ("logs", logs)) if wanted}
-        async with self._transport.request("POST", self._path("/attach"), query, upgrade=True) as answer:
+        async with self._watching("/attach", query, upgrade=True) as answer:
             yield Attached(answer)
 
     async def exec(
@@ -238,6 +239,24 @@ class Container:
                 return int(answer["ExitCode"])
             await asyncio.sleep(pause)
             pause = min(2 * pause, 1.0)
+
+    @asynccontextmanager
+    async def _watching(self, verb: str, query: Mapping[str, str], *, upgrade: bool = False) -> AsyncIterator[Answer]:
+        """A request that changes nothing: an engine that goes away before it has answered leaves it to the next."""
+        attempts = 1
+        while True:
+            async with AsyncExitStack() as stack:
+                asking = self._transport.request("POST", self._path(verb), query, upgrade=upgrade)
+                try:
+                    answer = await stack.enter_async_context(asking)
+                except Unavailable:
+                    if attempts == _ATTEMPTS:
+                        raise
+                else:
+                    yield answer
+                    return
+            attempts += 1
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _post(self, verb: str, query: Mapping[str, str] | None = None) -> None:
         await self._transport.fetch("POST", self._path(verb), query)
