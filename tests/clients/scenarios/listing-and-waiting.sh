@@ -1,6 +1,7 @@
 # Filters and flags of ps, conditions of wait, and the events of one container.
 need busybox
 try d rm -f w1 w2 w3 w4 w5
+sleep 1.1  # the last events of an earlier play are not in the second that this one begins in
 FROM=$(date +%s); export FROM
 names() { d ps "$@" --filter label=parity --format '{{.Names}}'; }
 told() { sleep 1.1; d events --since $FROM --until $(date +%s) --filter container=$1 --format '{{.Type}} {{.Action}} {{json .Actor.Attributes}}' | sed 's/"execDuration":"[0-9]*",//;s/"execID":"[0-9a-f]*"/"execID":"X"/'; }
