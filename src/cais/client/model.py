@@ -377,6 +377,7 @@ class ProgressMessage(TypedDict, total=False):
     error: str
     errorDetail: ProgressError | None
     aux: object
+    build: object  # an event of a build: build_steps.py of the command
 
 
 class EventActor(TypedDict, total=False):
