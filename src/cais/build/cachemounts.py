@@ -43,7 +43,9 @@ class CacheMounts:
         self._locks: dict[str, asyncio.Lock] = {}
 
     @asynccontextmanager
-    async def use(self, identity: str, sharing: str, mode: int, owner: tuple[int, int]) -> AsyncIterator[tuple[Path, bool]]:
+    async def use(
+        self, identity: str, sharing: str, mode: int, owner: tuple[int, int]
+    ) -> AsyncIterator[tuple[Path, bool]]:
         """The folder of a cache for the time of the block, and whether it is new. sharing: `shared`, `locked`, `private`.
 
         Raises: OSError.

@@ -26,10 +26,11 @@ _HOLE_BYTES: Final = 1 << 16
 class Look:
     """What copies have instead of what their sources have: owner, mode, times.
 
-    owner: None keeps it. mode: None keeps it. time_ns: None keeps it.
+    owner: None keeps it. mode: None keeps it. time_ns: None keeps it. archive_owner: that of what is unpacked.
     """
 
     owner: tuple[int, int] | None = (0, 0)
+    archive_owner: tuple[int, int] | None = None
     mode: Mode | None = None
     time_ns: int | None = None
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from cais.engine.progress import Progress
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -31,6 +33,14 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Pulling:
+    """What fetching the base image of a step tells."""
+
+    step: int
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """A step is done. state: a digest that tells its result from others; image: the image, where a stage ends with it.
 
@@ -45,7 +55,7 @@ class Finished:
     error: str = ""
 
 
-Event: TypeAlias = Planned | Started | Output | Finished
+Event: TypeAlias = Planned | Started | Output | Pulling | Finished
 Tell: TypeAlias = Callable[[Event], None]
 """Takes an event, in the event loop's thread, at once."""
 

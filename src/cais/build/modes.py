@@ -44,7 +44,9 @@ def parse_mode(text: str) -> Mode:
     for part in text.split(","):
         found = _CLAUSE.fullmatch(part)
         if found is None:
-            raise InvalidArgument(f"invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777")
+            raise InvalidArgument(
+                f"invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777"
+            )
         who = "ugo" if not found[1] or "a" in found[1] else found[1]
         clauses += [(who, operator, what) for operator, what in _ACTION.findall(found[2])]
     return Mode(clauses=tuple(clauses))

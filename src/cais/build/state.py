@@ -13,7 +13,7 @@ import msgspec
 from msgspec import structs
 
 from cais.build import instructions as kinds
-from cais.distribution.oci import ContainerConfig, Healthcheck, History, ImageConfig, RootFS
+from cais.distribution.oci import ContainerConfig, Healthcheck, History, ImageConfig, RootFS, digest_of
 from cais.engine.image import Image
 from cais.engine.image_changes import SHELL, exposed_ports
 from cais.engine.models import timestamp
@@ -32,7 +32,7 @@ class State:
     base: the image, as long as nothing was added to it. diff_ids: the layers, bottom first.
     """
 
-    config: ContainerConfig = ContainerConfig()
+    config: ContainerConfig
     diff_ids: tuple[str, ...] = ()
     history: tuple[History, ...] = ()
     arguments: Mapping[str, str] | None = None
@@ -68,6 +68,11 @@ class State:
     def id(self) -> str:
         """A digest of what it is, as long as it is no image."""
         return key_of("state", self.top, msgspec.to_builtins(self.config), sorted((self.arguments or {}).items()))
+
+    @property
+    def image_id(self) -> str:
+        """The id of the image that it is, or would be."""
+        return self.base.id if self.base else digest_of(msgspec.json.encode(self.image()))
 
     def noted(self, created_by: str, created_ns: int, layer: Layer | None = None) -> "State":
         """The same, made by one more step, which has brought that layer."""
@@ -125,51 +130,62 @@ def environment(config: ContainerConfig) -> dict[str, str]:
     return dict(item.partition("=")[::2] for item in config.env or ())
 
 
-def apply(state: State, instruction: kinds.Instruction) -> State:
+def apply(state: State, line: kinds.Instruction) -> State:
     """The state behind an instruction that writes no file, its variables expanded. Raises: InvalidArgument."""
-    config = state.config
-    match instruction:
-        case kinds.Env():
-            return _with(state, env=_environment(config, dict(instruction.values)))
-        case kinds.Label():
-            return _with(state, labels={**(config.labels or {}), **dict(instruction.values)})
+    match line:
         case kinds.Maintainer():
-            return replace(state, author=instruction.name)
+            return replace(state, author=line.name)
         case kinds.Cmd():
-            return replace(_with(state, cmd=_command(state, instruction)), cmd_is_set=True)
+            return replace(_with(state, cmd=_command(state, line)), cmd_is_set=True)
         case kinds.Entrypoint():
-            cmd = config.cmd if state.cmd_is_set else None  # what the old entry point was given means nothing to it
-            return _with(state, entrypoint=_command(state, instruction), cmd=cmd)
+            cmd = (
+                state.config.cmd if state.cmd_is_set else None
+            )  # what the old entry point was given says nothing to it
+            return _with(state, entrypoint=_command(state, line), cmd=cmd)
+        case _:
+            return _with(state, **_changes(state.config, line))
+
+
+def _changes(config: ContainerConfig, line: kinds.Instruction) -> dict[str, Any]:
+    """The fields that an instruction changes, by their names."""
+    match line:
+        case kinds.Env() | kinds.Label():
+            return _pairs(config, line)
+        case kinds.Expose() | kinds.Volume():
+            return _sets(config, line)
         case kinds.Healthcheck():
-            return _with(state, healthcheck=_healthcheck(instruction))
+            return {"healthcheck": _healthcheck(line)}
         case kinds.Shell():
-            return _with(state, shell=list(instruction.arguments))
+            return {"shell": list(line.arguments)}
         case kinds.User():
-            return _with(state, user=instruction.user)
+            return {"user": line.user}
         case kinds.Workdir():
-            return _with(state, working_dir=workdir(config.working_dir, instruction.path))
-        case kinds.Expose():
-            ports = {port: {} for word in instruction.ports for port in exposed_ports(word)}
-            return _with(state, exposed_ports={**(config.exposed_ports or {}), **ports})
-        case kinds.Volume():
-            if not all(path.strip() for path in instruction.paths):
-                raise InvalidArgument("VOLUME specified can not be an empty string")
-            return _with(state, volumes={**(config.volumes or {}), **{path: {} for path in instruction.paths}})
+            return {"working_dir": workdir(config.working_dir, line.path)}
         case kinds.StopSignal():
-            parse_signal(instruction.signal)
-            return _with(state, stop_signal=instruction.signal)
+            parse_signal(line.signal)
+            return {"stop_signal": line.signal}
         case kinds.Onbuild():
-            return _with(state, on_build=[*(config.on_build or ()), instruction.expression])
-    raise InvalidArgument(f"unknown instruction: {instruction.keyword}")
+            return {"on_build": [*(config.on_build or ()), line.expression]}
+    raise InvalidArgument(f"unknown instruction: {line.keyword}")
+
+
+def _pairs(config: ContainerConfig, line: kinds.Env | kinds.Label) -> dict[str, Any]:
+    if isinstance(line, kinds.Env):
+        return {"env": [f"{name}={value}" for name, value in {**environment(config), **dict(line.values)}.items()]}
+    return {"labels": {**(config.labels or {}), **dict(line.values)}}
+
+
+def _sets(config: ContainerConfig, line: kinds.Expose | kinds.Volume) -> dict[str, Any]:
+    if isinstance(line, kinds.Expose):
+        ports = (port for word in line.ports for port in exposed_ports(word))
+        return {"exposed_ports": {**(config.exposed_ports or {}), **dict.fromkeys(ports, {})}}
+    if not all(path.strip() for path in line.paths):
+        raise InvalidArgument("VOLUME specified can not be an empty string")
+    return {"volumes": {**(config.volumes or {}), **dict.fromkeys(line.paths, {})}}
 
 
 def _with(state: State, **changes: Any) -> State:
     return replace(state, config=structs.replace(state.config, **changes))
-
-
-def _environment(config: ContainerConfig, values: Mapping[str, str]) -> list[str]:
-    table = {**environment(config), **values}
-    return [f"{name}={value}" for name, value in table.items()]
 
 
 def _command(state: State, line: kinds.CommandLine) -> list[str] | None:

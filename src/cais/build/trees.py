@@ -49,7 +49,7 @@ def expand(root: int, pattern: str) -> list[str]:
             f"{parent}/{name}".lstrip("/")
             for parent in found
             for name in _names(root, parent)
-            if regex.fullmatch(name) and (number == len(parts) - 1 or _is_folder(root, f"{parent}/{name}"))
+            if regex.fullmatch(name) and (number == len(parts) - 1 or is_folder(root, f"{parent}/{name}"))
         ]
     if any(_WILD.search(part) for part in parts):
         found = [path for path in found if exists(root, path)]
@@ -98,9 +98,24 @@ def _names(root: int, folder: str) -> list[str]:
         os.close(descriptor)
 
 
-def _is_folder(root: int, path: str) -> bool:
+def is_folder(root: int, path: str) -> bool:
+    """Whether a path leads to a folder."""
     try:
-        os.close(open_in_root(root, path, os.O_PATH | os.O_DIRECTORY))
+        os.close(open_in_root(root, path or ".", os.O_PATH | os.O_DIRECTORY))
+    except OSError:
+        return False
+    return True
+
+
+def is_folder_info(info: os.stat_result) -> bool:
+    """Whether this is a folder."""
+    return stat.S_ISDIR(info.st_mode)
+
+
+def leads_somewhere(root: int, path: str) -> bool:
+    """Whether a path leads to something, following links inside the tree."""
+    try:
+        os.close(open_in_root(root, path or ".", os.O_PATH))
     except OSError:
         return False
     return True
