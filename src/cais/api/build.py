@@ -31,6 +31,8 @@ Report = Callable[[Progress | bytes], None]
 
 CONFIG_HEADER: Final = "X-Registry-Config"
 _DOCKERFILE_ALONE: Final = "client-session"
+_UNSUPPORTED_FILTERS: Final = ("parent", "description", "inuse", "shared", "private")
+_FILTERS: Final = frozenset({"until", "unused-for", "id", "type", *_UNSUPPORTED_FILTERS})
 
 
 class BuildHandlers:
@@ -103,9 +105,7 @@ class BuildHandlers:
     async def prune(self, request: web.Request) -> web.StreamResponse:
         """POST /build/prune"""
         filters = filters_query(request)
-        filters.validate(
-            frozenset({"until", "unused-for", "id", "parent", "type", "description", "inuse", "shared", "private"})
-        )
+        filters.validate(_FILTERS)
         freed = await self._builder.cache.prune(prune_options(request, filters))
         return json_answer({"CachesDeleted": freed.ids or None, "SpaceReclaimed": freed.size_bytes})
 
@@ -115,7 +115,7 @@ def prune_options(request: web.Request, filters: Filters) -> PruneOptions:
     keep_bytes = max(int_query(request, name, 0) for name in ("keep-storage", "reserved-space", "max-used-space"))
     if int_query(request, "min-free-space", 0):
         raise Unsupported("min-free-space is not supported by Cais")
-    for name in ("parent", "description", "inuse", "shared", "private"):
+    for name in _UNSUPPORTED_FILTERS:
         if filters.get(name):
             raise Unsupported(f"the filter {name} is not supported by Cais")
     moments = [*filters.get("until"), *filters.get("unused-for")]
@@ -176,9 +176,8 @@ def _refuse(request: web.Request) -> None:
         raise Unsupported("outputs of BuildKit (outputs) are not supported by Cais")
     if text_query(request, "remote") == _DOCKERFILE_ALONE:
         raise Unsupported("BuildKit sessions (remote) are not supported by Cais")
-    for name in ("securityopt",):
-        if text_query(request, name) not in {"", "null", "[]"}:
-            raise Unsupported(f"security options of builds ({name}) are not supported by Cais")
+    if text_query(request, "securityopt") not in {"", "null", "[]"}:
+        raise Unsupported("security options of builds (securityopt) are not supported by Cais")
 
 
 def _tag(text: str) -> Reference:

@@ -66,7 +66,9 @@ class Builder:
             await asyncio.to_thread(contexts.leave_out, context, options.dockerfile)
             build_args = {name: value for name, value in options.build_args.items() if value is not None}
             maker = Maker(store, lease, folder, _epoch_ns(build_args.get(_EPOCH, "")))
-            one = _Build(self._engine, self._caches, options, dockerfile, context, maker, tell)
+            one = _Build(
+                self._engine, self._caches, options, dockerfile=dockerfile, context=context, maker=maker, tell=tell
+            )
             try:
                 image = await one.run(build_args)
             finally:
@@ -83,7 +85,7 @@ class _Build:
     """One build, while it goes on."""
 
     def __init__(
-        self, engine: Engine, caches: CacheMounts, options: BuildOptions, dockerfile: Dockerfile, context: Path,
+        self, engine: Engine, caches: CacheMounts, options: BuildOptions, *, dockerfile: Dockerfile, context: Path,
         maker: Maker, tell: Tell,
     ) -> None:  # fmt: skip
         self._engine = engine
@@ -95,13 +97,13 @@ class _Build:
         self._tell = tell
         self._store = engine.images.store
         self._empty = maker.new_folder("empty")
+        self._empty.mkdir(mode=0o755)
         self._stages: dict[int, asyncio.Task[State]] = {}
         self._images: dict[tuple[str, str], asyncio.Task[Image]] = {}
         self._platform = parse_platform(options.platform) or host_platform()
 
     async def run(self, build_args: dict[str, str]) -> Image:
         """Build the stages that are needed, and keep the image."""
-        self._empty.mkdir(mode=0o755)
         target = platform_text(self._platform)
         platforms = platform_args(platform_text(host_platform()), target, self._options.target or "default")
         scope = global_scope(self._dockerfile, build_args, platforms)

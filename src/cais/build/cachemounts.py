@@ -46,8 +46,9 @@ class CacheMounts:
     async def use(
         self, identity: str, sharing: str, mode: int, owner: tuple[int, int]
     ) -> AsyncIterator[tuple[Path, bool]]:
-        """The folder of a cache for the time of the block, and whether it is new. sharing: `shared`, `locked`, `private`.
+        """The folder of a cache for the time of the block, and whether it is new.
 
+        sharing: `shared`, `locked` (one user at a time) or `private` (another one for each at the same time).
         Raises: OSError.
         """
         key = hashlib.sha256(identity.encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""The context of a build: the files that a client sends, or that an address leads to, in a folder of the build's own."""
+"""The context of a build: what a client sends, or what an address leads to, in a folder of the build's own."""
 
 import asyncio
 import os
@@ -27,9 +27,9 @@ async def receive(body: AsyncIterator[bytes], folder: Path) -> None:
 
     Raises: InvalidArgument for what is no such archive, or a hostile one; Unavailable when it breaks off.
     """
-    folder.mkdir(mode=0o755)
 
     def unpack(pipe: Pipe) -> None:
+        folder.mkdir(mode=0o755)
         _unpack(pipe, folder)
 
     await run_with_body(body, unpack)
@@ -41,12 +41,12 @@ async def fetch(address: str, folder: Path) -> str:
     Raises: InvalidArgument, NotFound, Unavailable.
     """
     if remote.is_git(address):
-        folder.mkdir(mode=0o755)
+        await asyncio.to_thread(folder.mkdir, 0o755)
         return str(await remote.clone(address, folder))
     if not address.startswith(("http://", "https://")):
         raise InvalidArgument(f"remote context {address[:200]!r}: only http, https and git addresses are supported")
     fetched = folder.with_name(f"{folder.name}-fetched")
-    fetched.mkdir(mode=0o700)
+    await asyncio.to_thread(fetched.mkdir, 0o700)
     name = await remote.fetch_file(address, fetched)
     await asyncio.to_thread(_take_fetched, fetched, name, folder)
     return str(folder)
@@ -63,7 +63,7 @@ def _take_fetched(fetched: Path, name: str, folder: Path) -> None:
     finally:
         os.close(root)
     with open(file, "rb", buffering=0) as source:
-        _unpack(source, folder)  # type: ignore[arg-type]  # a raw file never returns None here
+        _unpack(source, folder)
 
 
 def _unpack(source: Source, folder: Path) -> None:
@@ -91,7 +91,10 @@ def read_dockerfile(folder: Path, name: str) -> bytes:
 
 
 def leave_out(folder: Path, dockerfile: str) -> None:
-    """Remove what the context's .dockerignore leaves out; the Dockerfile has been read. Blocks. Raises: InvalidArgument."""
+    """Remove what the context's .dockerignore leaves out; the Dockerfile has been read. Blocks.
+
+    Raises: InvalidArgument for a pattern that makes no sense.
+    """
     root = os.open(folder, _FOLDER)
     try:
         text = b""

@@ -50,7 +50,7 @@ class Look:
 
 
 class Copying:
-    """Copies into one stage's root, an open folder. Everything blocks: for a thread. Raises: OSError, InvalidArgument."""
+    """Copies into one stage's root, an open folder. Everything blocks, and raises OSError or InvalidArgument."""
 
     def __init__(self, root: int, look: Look) -> None:
         self._root = root

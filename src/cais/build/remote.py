@@ -89,11 +89,13 @@ async def fetch_file(address: str, folder: Path, checksum: str = "") -> str:
         async with aiohttp.ClientSession(timeout=timeout) as session, session.get(address) as answer:
             if answer.status >= 400:
                 raise NotFound(f"failed to GET {address} with status {answer.status} {answer.reason}")
-            with open(path, "xb") as file:
-                os.fchmod(file.fileno(), 0o600)
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
                 async for piece in answer.content.iter_any():
                     hashed.update(piece)
-                    await asyncio.to_thread(file.write, piece)
+                    await asyncio.to_thread(_write_all, file, piece)
+            finally:
+                os.close(file)
             modified = answer.headers.get("Last-Modified", "")
     except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
         raise Unavailable(f"failed to GET {address}: {error}") from error
@@ -101,6 +103,11 @@ async def fetch_file(address: str, folder: Path, checksum: str = "") -> str:
         raise InvalidArgument(f"digest mismatch sha256:{hashed.hexdigest()}: {checksum}")
     os.utime(path, (_seconds(modified), _seconds(modified)))
     return name
+
+
+def _write_all(file: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(file, data) :]
 
 
 def _seconds(modified: str) -> float:

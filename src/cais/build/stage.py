@@ -261,14 +261,15 @@ class StageRun:
                 )
                 if script:
                     command = _with_script(command, script, step, mounted)
-                await self._execute(number, container, command, self._around.lower_dirs(state), step, mounted.points)
+                lower = self._around.lower_dirs(state)
+                await self._execute(number, container, command=command, lower=lower, step=step, points=mounted.points)
 
         text = "RUN " + _shown_arguments(state) + " ".join(arguments)
         made = await tools.maker.make(key, state, text, perform, fresh=self._fresh)
         return state.noted(text, made.created_ns, made.layer), made.cached
 
     async def _execute(
-        self, number: int, container: str, command: Command, lower: list[str], step: StepFolder, points: list[str]
+        self, number: int, container: str, *, command: Command, lower: list[str], step: StepFolder, points: list[str]
     ) -> None:
         tools = self._tools
         below = [*lower, tools.init_layer]

@@ -138,9 +138,8 @@ def apply(state: State, line: kinds.Instruction) -> State:
         case kinds.Cmd():
             return replace(_with(state, cmd=_command(state, line)), cmd_is_set=True)
         case kinds.Entrypoint():
-            cmd = (
-                state.config.cmd if state.cmd_is_set else None
-            )  # what the old entry point was given says nothing to it
+            # what the old entry point was given means nothing to the new one
+            cmd = state.config.cmd if state.cmd_is_set else None
             return _with(state, entrypoint=_command(state, line), cmd=cmd)
         case _:
             return _with(state, **_changes(state.config, line))
@@ -153,19 +152,26 @@ def _changes(config: ContainerConfig, line: kinds.Instruction) -> dict[str, Any]
             return _pairs(config, line)
         case kinds.Expose() | kinds.Volume():
             return _sets(config, line)
+        case kinds.Workdir():
+            return {"working_dir": workdir(config.working_dir, line.path)}
+        case kinds.Onbuild():
+            return {"on_build": [*(config.on_build or ()), line.expression]}
+        case _:
+            return _value(line)
+
+
+def _value(line: kinds.Instruction) -> dict[str, Any]:
+    """The field that an instruction sets, whatever it was before."""
+    match line:
         case kinds.Healthcheck():
             return {"healthcheck": _healthcheck(line)}
         case kinds.Shell():
             return {"shell": list(line.arguments)}
         case kinds.User():
             return {"user": line.user}
-        case kinds.Workdir():
-            return {"working_dir": workdir(config.working_dir, line.path)}
         case kinds.StopSignal():
             parse_signal(line.signal)
             return {"stop_signal": line.signal}
-        case kinds.Onbuild():
-            return {"on_build": [*(config.on_build or ()), line.expression]}
     raise InvalidArgument(f"unknown instruction: {line.keyword}")
 
 
@@ -178,10 +184,10 @@ def _pairs(config: ContainerConfig, line: kinds.Env | kinds.Label) -> dict[str, 
 def _sets(config: ContainerConfig, line: kinds.Expose | kinds.Volume) -> dict[str, Any]:
     if isinstance(line, kinds.Expose):
         ports = (port for word in line.ports for port in exposed_ports(word))
-        return {"exposed_ports": {**(config.exposed_ports or {}), **dict.fromkeys(ports, {})}}
+        return {"exposed_ports": {**(config.exposed_ports or {}), **{port: {} for port in ports}}}
     if not all(path.strip() for path in line.paths):
         raise InvalidArgument("VOLUME specified can not be an empty string")
-    return {"volumes": {**(config.volumes or {}), **dict.fromkeys(line.paths, {})}}
+    return {"volumes": {**(config.volumes or {}), **{path: {} for path in line.paths}}}
 
 
 def _with(state: State, **changes: Any) -> State:
