@@ -8,8 +8,6 @@ from cais.errors import Unsupported
 
 ENDPOINTS: Final[tuple[tuple[str, str, str], ...]] = (
     ("*", "/containers/{id}/archive", "cp"),
-    ("POST", "/build", "build"),
-    ("POST", "/build/prune", "prune"),
     ("POST", "/session", "BuildKit sessions"),
     ("POST", "/grpc", "BuildKit sessions"),
     ("*", "/networks", "networks"),

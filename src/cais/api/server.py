@@ -12,6 +12,7 @@ from aiohttp import web
 
 from cais import __version__
 from cais.api import images, notyet
+from cais.api.build import BuildHandlers
 from cais.api.connection import Connection
 from cais.api.container_data import DataHandlers
 from cais.api.containers import ContainerHandlers
@@ -22,6 +23,7 @@ from cais.api.http import MAX_VERSION, api_version, error_answer, status_of, ver
 from cais.api.image_extensions import ImageExtensionHandlers
 from cais.api.registries import RegistryHandlers
 from cais.api.system import SystemHandlers
+from cais.build.builder import Builder
 from cais.engine.engine import Engine
 from cais.engine.tasks import Tasks
 from cais.errors import CaisError
@@ -49,6 +51,7 @@ class ApiServer:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._builder = Builder(engine)
         self._tasks = Tasks()
         self._connections: set[Connection] = set()
         self._servers: list[asyncio.AbstractServer] = []
@@ -112,7 +115,8 @@ class ApiServer:
             *DataHandlers(self._engine).routes(),
             *ExecHandlers(self._engine, self._tasks).routes(),
             *ExplainHandlers(self._engine).routes(),
-            *SystemHandlers(self._engine).routes(),
+            *BuildHandlers(self._builder).routes(),
+            *SystemHandlers(self._engine, self._builder.cache).routes(),
             *RegistryHandlers(self._engine.images.registries).routes(),
             *images.routes(self._engine.images),
             *ImageExtensionHandlers(self._engine.images).routes(),

@@ -58,12 +58,13 @@ def unpack(reader: TarReader, folder: str, lower: Sequence[str], scratch: str) -
             try:
                 unpacker.add(entry, reader)
             except OSError as error:
-                raise _translate(error, entry) from error
+                raise translate(error, entry) from error
         unpacker.finish()
         return unpacker.size_bytes
 
 
-def _translate(error: OSError, entry: Entry) -> InvalidArgument | Unavailable:
+def translate(error: OSError, entry: Entry) -> InvalidArgument | Unavailable:
+    """What a failed call means that was about an entry."""
     what = f"unpack {quoted(entry.name)}: {os.strerror(error.errno or 0)}"
     return Unavailable(what) if error.errno in _TO_THE_CALLER else InvalidArgument(what)
 
