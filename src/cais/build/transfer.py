@@ -39,7 +39,7 @@ def find(source: Source, line: kinds.Transfer, patterns: Sequence[str], destinat
     word = line.keyword.upper()
     with source.opened() as root:
         paths = [path for pattern in patterns for path in _expanded(root, pattern, source, word)]
-        if not paths:
+        if not paths and not line.files:
             raise InvalidArgument(f"{word} failed: no source files were specified")
         if len(paths) > 1 and not destination.endswith("/"):
             raise InvalidArgument(
