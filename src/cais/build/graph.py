@@ -10,7 +10,6 @@ from cais.build.dockerfile import Dockerfile
 from cais.build.events import Planned
 from cais.build.expansion import expand_from
 from cais.build.instructions import Instruction, Stage
-from cais.errors import InvalidArgument
 
 SCRATCH: Final = "scratch"
 _FROM: Final = re.compile(r"(?:^|,)\"?from=([^,\"]+)", re.IGNORECASE)
@@ -64,6 +63,7 @@ def plan(dockerfile: Dockerfile, target: str, scope: dict[str, str], labels: Ins
     plans = []
     for index in sorted(needed):
         stage = dockerfile.stages[index]
+        _check_copies(dockerfile, stage)
         base, platform = bases[index]
         instructions = (*stage.instructions, *([labels] if labels and stage is last else []))
         base_stage = dockerfile.stage(base, before=index) if base.lower() != SCRATCH else None
@@ -92,16 +92,15 @@ def _named(lines: tuple[Instruction, ...]) -> Iterator[str]:
                 yield from _FROM.findall(text)
 
 
-def check_copies(dockerfile: Dockerfile, stage: Stage) -> None:
-    """Raises: InvalidArgument for a COPY from the stage itself, or from a later one by its number."""
+def _check_copies(dockerfile: Dockerfile, stage: Stage) -> None:
+    """Raises: DockerfileError for a COPY from the stage itself, or from a later one by its number."""
     for line in stage.instructions:
-        if isinstance(line, kinds.Copy) and line.source_from.isdigit():
-            number = int(line.source_from)
-            if number >= stage.index:
-                raise dockerfile.error(
-                    f"invalid from flag value {line.source_from}: refers to current or a later build stage",
-                    line.first_line,
-                    line.last_line,
-                )
-        if isinstance(line, kinds.Copy) and stage.name and line.source_from.lower() == stage.name:
-            raise InvalidArgument(f"invalid from flag value {line.source_from}: circular dependency")
+        if not isinstance(line, kinds.Copy) or not line.source_from:
+            continue
+        name = line.source_from
+        if name.isdigit() and int(name) >= stage.index:
+            text = f"invalid from flag value {name}: refers to current or a later build stage"
+            raise dockerfile.error(text, line.first_line, line.last_line)
+        if stage.name and name.lower() == stage.name and dockerfile.stage(name, before=stage.index) is None:
+            text = f"circular dependency detected on stage: {name}"
+            raise dockerfile.error(text, line.first_line, line.last_line)

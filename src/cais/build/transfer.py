@@ -36,11 +36,14 @@ class Item:
 def find(source: Source, line: kinds.Transfer, patterns: Sequence[str], destination: str, unpacks: bool) -> list[Item]:
     """What the patterns of one tree mean. Blocks. Raises: InvalidArgument where one means nothing; OSError."""
     found: list[Item] = []
+    word = line.keyword.upper()
     with source.opened() as root:
-        paths = [path for pattern in patterns for path in _expanded(root, pattern, source)]
+        paths = [path for pattern in patterns for path in _expanded(root, pattern, source, word)]
+        if not paths and not line.files:
+            raise InvalidArgument(f"{word} failed: no source files were specified")
         if len(paths) > 1 and not destination.endswith("/"):
             raise InvalidArgument(
-                f"When using {line.keyword.upper()} with more than one source file, "
+                f"When using {word} with more than one source file, "
                 "the destination must be a directory and end with a /"
             )
         for pattern, path in paths:
@@ -54,10 +57,10 @@ def find(source: Source, line: kinds.Transfer, patterns: Sequence[str], destinat
     return found
 
 
-def _expanded(root: int, pattern: str, source: Source) -> list[tuple[str, str]]:
+def _expanded(root: int, pattern: str, source: Source, word: str) -> list[tuple[str, str]]:
     paths = trees.expand(root, pattern)
     if not trees.has_wildcards(pattern) and not trees.leads_somewhere(root, paths[0]):
-        raise InvalidArgument(_NOT_FOUND.format(pattern if not source.name else paths[0]))
+        raise InvalidArgument(f"{word} failed: {_NOT_FOUND.format(pattern if not source.name else paths[0])}")
     return [(pattern, path) for path in paths]
 
 
