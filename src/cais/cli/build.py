@@ -52,7 +52,12 @@ def _built(call: Invocation, context: Context) -> int:
     query = engine_query(given, call.settings, call.engine.endpoint.url, context.dockerfile)
     view = _view(call)
     try:
-        answer = builds.build(call.engine, query, context.blocks(view.sent), _registries(call))
+        if call.engine.is_cais():
+            from cais.cli.build_cais import begin  # noqa: PLC0415 -- what other engines don't have
+
+            answer = begin(call, context, view, query, _registries(call))
+        else:
+            answer = builds.build(call.engine, query, context.blocks(view.sent), _registries(call))
         _watch(answer, view)
     except EngineError as error:
         _explain(context, error)

@@ -40,18 +40,21 @@ class Context:
 class Folder(Context):
     """A folder of this machine. `extra` are files that are on no disk, which stand in place of those of their names."""
 
-    def __init__(self, root: str, dockerfile: str, text: bytes, ignore: Ignore, extra: list[Entry]) -> None:
+    def __init__(self, root: str, dockerfile: str, text: bytes, patterns: list[str], extra: list[Entry]) -> None:
         self.root = root
         self.dockerfile = dockerfile
         self.text = text
-        self.ignore = ignore
+        self.ignore = Ignore(patterns)
         self.extra = extra
+        # The engine needs both, and leaves them out itself.
+        kept = [f"!{path}" for path in (".dockerignore", dockerfile) if self.ignore.leaves_out(path)]
+        self._sent_ignore = Ignore([*patterns, *kept]) if kept else self.ignore
         self.temporary = ""  # a folder that is thrown away with the context
 
     def entries(self) -> Iterator[Entry]:
         replaced = {entry.path for entry in self.extra}
         yield from self.extra
-        for entry in scan(self.root, self.ignore):
+        for entry in scan(self.root, self._sent_ignore):
             if entry.path not in replaced:
                 yield entry
 
@@ -156,13 +159,9 @@ def open_folder(where: str, file: str, beneath: str | None = None) -> Folder:
         name = _unlisted_name(text)
         extra = [Entry.made(name, text), Entry.made(".dockerignore", _with_hidden(root, name))]
     try:
-        ignore = Ignore(patterns)
-        # The engine needs both, and leaves them out itself.
-        kept = [f"!{path}" for path in (".dockerignore", name) if ignore.leaves_out(path)]
-        ignore = Ignore([*patterns, *kept])
+        return Folder(root, name, text, patterns, extra)
     except InvalidArgument as error:
         raise CommandError(f"error checking context: '{error}'.") from None
-    return Folder(root, name, text, ignore, extra)
 
 
 def _dockerfile(root: str, file: str, beneath: str | None) -> tuple[str, bytes]:

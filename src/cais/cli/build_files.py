@@ -73,14 +73,18 @@ class Entry:
         return int(self.info.st_mtime) if self.info else 0
 
 
-def scan(root: str, ignore: Ignore | None) -> Iterator[Entry]:
-    """What is below a folder and not ignored, folders before what is in them, sorted by name. Raises CommandError."""
-    return _Scan(root, ignore).run("", ())
+def scan(root: str, ignore: Ignore | None, *, links: bool = True) -> Iterator[Entry]:
+    """What is below a folder and not ignored, folders before what is in them, sorted by name. Raises CommandError.
+
+    links: find out which names are the same file.
+    """
+    return _Scan(root, ignore, links=links).run("", ())
 
 
 class _Scan:
-    def __init__(self, root: str, ignore: Ignore | None) -> None:
+    def __init__(self, root: str, ignore: Ignore | None, *, links: bool) -> None:
         self._root = root
+        self._links = links
         self._ignore = ignore if ignore else None
         self._first: dict[tuple[int, int], str] = {}
         self._waiting: list[Entry] = []  # folders that are ignored, with something in them that may not be
@@ -120,7 +124,7 @@ class _Scan:
             raise _failed(path, error) from error
         if stat.S_ISSOCK(info.st_mode):
             return None
-        if info.st_nlink > 1 and stat.S_ISREG(info.st_mode):
+        if self._links and info.st_nlink > 1 and stat.S_ISREG(info.st_mode):
             first = self._first.setdefault((info.st_dev, info.st_ino), path)
             return Entry(path, info, same_as=first if first != path else "")
         return Entry(path, info)

@@ -355,6 +355,11 @@ class DiskUsage(TypedDict, total=False):
     BuildCache: list[BuildCacheRecord] | None
 
 
+class ContextOffer(TypedDict):
+    Id: str
+    Missing: list[int] | None
+
+
 class ProgressDetail(TypedDict, total=False):
     current: int
     total: int
