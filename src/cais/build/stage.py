@@ -294,7 +294,7 @@ class StageRun:
             source = await self._find(mount.source_from)
             path = trees.inside(mount.source)
             try:
-                digest = await source.look(lambda root: trees.digest(root, path))
+                digest = await source.look(lambda root: trees.digest(root, path, contents=source.contents))
             except FileNotFoundError:
                 raise InvalidArgument(f'failed to compute cache key: "/{path}": not found') from None
         return [mount.type, mount.target, mount.id, mount.readonly, digest]

@@ -6,6 +6,7 @@ import os
 
 from cais.cli.build_context import Context, open_context
 from cais.cli.build_flags import FLAGS, engine_query
+from cais.cli.build_output import export, parse_outputs
 from cais.cli.build_view import Live, Plain, View
 from cais.cli.command import Command, CommandError, Invocation
 from cais.cli.output import STDERR, STDOUT, err, out, write_all
@@ -26,13 +27,17 @@ _MOST_STATUS = 255
 def _build(call: Invocation) -> int:
     given = call.flags
     _check_supported(call)
+    outputs = parse_outputs(given) if given.on("push") or given.texts("output") else []
     context = open_context(call.arguments[0], given.text("file"))
     try:
         if given.on("check"):
             from cais.cli.build_check import check  # noqa: PLC0415 -- loads the whole language
 
             return check(call, context)
-        return _built(call, context)
+        view = _built(call, context)
+        if outputs:
+            export(call, view.identity, outputs)
+        return _report(call, view)
     finally:
         context.close()
 
@@ -47,7 +52,7 @@ def _check_supported(call: Invocation) -> None:
         raise CommandError(f"--{wanted[0]} is not supported by this engine, which is not a Cais")
 
 
-def _built(call: Invocation, context: Context) -> int:
+def _built(call: Invocation, context: Context) -> View:
     given = call.flags
     query = engine_query(given, call.settings, call.engine.endpoint.url, context.dockerfile)
     view = _view(call)
@@ -68,7 +73,7 @@ def _built(call: Invocation, context: Context) -> int:
             write_all(STDERR, "".join(view.text).encode("utf-8", "replace"))
         raise
     view.close("")
-    return _report(call, view)
+    return view
 
 
 def _view(call: Invocation) -> View:
