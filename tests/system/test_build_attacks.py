@@ -74,8 +74,7 @@ def test_links_of_a_context_and_of_a_stage_are_followed_inside_it(daemon: Daemon
     assert look(daemon, made.image, "readlink /x/f").endswith(str(marker))
     staged = build(
         daemon,
-        f"FROM busybox AS s\nRUN ln -s {marker} /file && ln -s / /root && ln -s {up} /up\n"
-        f"FROM busybox\nCOPY --from=s /root{marker} /x",
+        f"FROM busybox AS s\nRUN ln -s {marker} /file && ln -s / /slash\nFROM busybox\nCOPY --from=s /slash{marker} /x",
     )
     assert "file not found" in staged.error
     mounted = build(
@@ -90,7 +89,7 @@ def test_a_destination_that_leads_out_of_the_stage(daemon: Daemon, marker: Path)
     folder, name = marker.parent, marker.name
     for prepare, copy in (
         (f"ln -s {folder} /out", f"COPY f /out/{name}"),
-        (f"ln -s / /out", f"COPY f /out{marker}"),
+        ("ln -s / /out", f"COPY f /out{marker}"),
         ("ln -s ../../../../../../../.. /out", f"COPY f /out{marker}"),
         (f"ln -s {marker} /out", "COPY f /out"),
         (f"mkdir /d && ln -s {folder} /d/sub", "COPY d /d"),
@@ -154,7 +153,12 @@ def test_the_source_of_a_mount_cannot_be_swapped(daemon: Daemon, marker: Path) -
 
 
 def test_mounts_lead_nowhere_else(daemon: Daemon, marker: Path) -> None:
-    for options in ("source=l", f"source={marker.parent}", "source=../../../../../../..", "from=busybox,source=/../../.."):
+    for options in (
+        "source=l",
+        f"source={marker.parent}",
+        "source=../../../../../../..",
+        "from=busybox,source=/../../..",
+    ):
         text = f"FROM busybox\nRUN --mount={options},target=/m cat /m/{marker.name} /m{marker} 2>/dev/null; true\n"
         made = build(daemon, text, more=Archive().symlink("l", str(marker.parent)).folder("d"))
         assert HOST_MARK not in made.text, options
@@ -184,9 +188,11 @@ def test_the_parent_folders_of_mounts_are_not_removed_outside(daemon: Daemon, ma
 def test_a_command_is_confined_as_a_container_is(daemon: Daemon, marker: Path) -> None:
     made = build(
         daemon,
-        "FROM busybox\nRUN grep -E 'Cap|NoNew|Seccomp:' /proc/self/status > /status; ls -l /proc/self/fd | wc -l > /fds;"
+        "FROM busybox\nRUN grep -E 'Cap|NoNew|Seccomp:' /proc/self/status > /status;"
+        "ls -l /proc/self/fd | wc -l > /fds;"
         "! mount -t tmpfs x /mnt 2>/dev/null; ! echo x > /proc/sysrq-trigger; ! cat /proc/kcore 2>/dev/null | head -c1;"
-        f"! ls {marker}; mknod /disk b 8 0; ! head -c1 /disk; ps | wc -l > /ps; setfattr -n trusted.overlay.opaque -v y / ; true",
+        f"! ls {marker}; mknod /disk b 8 0; ! head -c1 /disk; ps | wc -l > /ps;"
+        "setfattr -n trusted.overlay.opaque -v y / ; true",
     )
     assert not made.error, made.error
     said = look(daemon, made.image, "cat /status /fds /ps")

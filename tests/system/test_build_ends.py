@@ -111,7 +111,9 @@ def test_what_a_killed_engine_was_building_is_swept(daemon: Daemon) -> None:
 
 
 def test_an_engine_that_is_killed_anywhere_in_a_build(daemon: Daemon) -> None:
-    text = "FROM busybox\nRUN echo 1 > /a; dd if=/dev/zero of=/big bs=1M count=8 2>/dev/null\nCOPY f /f\nRUN cat /f > /g\n"
+    text = (
+        "FROM busybox\nRUN echo 1 > /a; dd if=/dev/zero of=/big bs=1M count=8 2>/dev/null\nCOPY f /f\nRUN cat /f > /g\n"
+    )
     archive = context(text, {"f": os.urandom(1 << 20).hex()})
     for pause_seconds in (0.02, 0.06, 0.1, 0.15, 0.2, 0.3):
         thread = threading.Thread(target=_ask, args=(daemon, archive))
