@@ -9,12 +9,16 @@ from typing import Final, TypeVar
 import msgspec
 from aiohttp import web
 
+from cais.api.build_extras import HEADER as EXTRAS_HEADER
+from cais.api.build_extras import Extras, decode_extras
+from cais.api.build_steps import StepStream
 from cais.api.http import bool_query, decode, encode, filters_query, int_query, json_answer, text_query
 from cais.api.progress import progress_answer
 from cais.build import context
-from cais.build.builder import Builder
+from cais.build.builder import Builder, Given, Receive
 from cais.build.cache import PruneOptions
 from cais.build.classic import ClassicStream, conclusion
+from cais.build.events import Tell
 from cais.build.options import BuildOptions, Limits
 from cais.distribution.platforms import parse_platform
 from cais.distribution.reference import Reference, parse
@@ -30,6 +34,7 @@ T = TypeVar("T")
 Report = Callable[[Progress | bytes], None]
 
 CONFIG_HEADER: Final = "X-Registry-Config"
+MAX_MANIFEST_BYTES: Final = 1 << 28
 _DOCKERFILE_ALONE: Final = "client-session"
 _UNSUPPORTED_FILTERS: Final = ("parent", "description", "inuse", "shared", "private")
 _FILTERS: Final = frozenset({"until", "unused-for", "id", "type", *_UNSUPPORTED_FILTERS})
@@ -48,30 +53,35 @@ class BuildHandlers:
             web.post("/build", self.build),
             web.post("/build/prune", self.prune),
             web.post("/build/cancel", self.cancel),
+            web.post("/cais/build/context", self.offer_context),
+            web.put("/cais/build/context/{id}", self.fill_context),
         ]
 
     async def build(self, request: web.Request) -> web.StreamResponse:
         """POST /build"""
         _refuse(request)
-        options = build_options(request)
+        extras = decode_extras(request.headers.get(EXTRAS_HEADER, ""))
+        options = build_options(request, extras)
         quiet = bool_query(request, "q")
         remote = text_query(request, "remote")
         identity = text_query(request, "buildid")
 
-        async def receive(folder: Path) -> str | None:
+        async def receive(folder: Path) -> Given:
             if remote:
-                return await context.fetch(remote, folder)
+                return Given(Path(await context.fetch(remote, folder)))
             await context.receive(aiter(request.content.iter_any()), folder)
-            return None
+            return Given(folder)
 
         async def work(report: Report) -> Image:
+            if extras.steps:
+                return await self._build(extras, options, receive, StepStream(report).tell)
             held: list[Progress | bytes] = []
             tell: Report = held.append if quiet else report
             stream = ClassicStream(
                 lambda text: tell(Progress(stream=text)), tell, removes=bool_query(request, "rm", default=True)
             )
             try:
-                return await self._builder.build(options, receive, stream.tell)
+                return await self._build(extras, options, receive, stream.tell)
             except CaisError:
                 stream.finish()
                 for message in held:
@@ -79,7 +89,7 @@ class BuildHandlers:
                 raise
 
         def end(image: Image) -> list[Progress | bytes]:
-            if quiet:
+            if quiet and not extras.steps:
                 return [Progress(stream=f"{image.id}\n")]
             tags = [reference.familiar for reference in options.tags]
             return [encode({"aux": {"ID": image.id}}), *(Progress(stream=text) for text in conclusion(image, tags))]
@@ -91,6 +101,34 @@ class BuildHandlers:
             return await progress_answer(request, work, end)
         finally:
             self._running.pop(identity, None)
+
+    async def _build(self, extras: Extras, options: BuildOptions, receive: Receive, tell: Tell) -> Image:
+        """Build of the context that comes with the request, or of a kept one."""
+        if not extras.context:
+            return await self._builder.build(options, receive, tell)
+        async with self._builder.kept.use(extras.context) as kept:
+
+            async def receive_dockerfile(folder: Path) -> Given:
+                given = await receive(folder)
+                text = await asyncio.to_thread(context.read_dockerfile, given.folder, options.dockerfile)
+                return Given(kept.tree, text, kept.digests)
+
+            return await self._builder.build(options, receive_dockerfile, tell)
+
+    async def offer_context(self, request: web.Request) -> web.StreamResponse:
+        """POST /cais/build/context"""
+        manifest = bytearray()
+        async for piece in request.content.iter_any():
+            manifest += piece
+            if len(manifest) > MAX_MANIFEST_BYTES:
+                raise InvalidArgument("the manifest of the context is too large")
+        offer = await self._builder.kept.offer(text_query(request, "key"), bytes(manifest))
+        return json_answer({"Id": offer.id, "Missing": offer.missing})
+
+    async def fill_context(self, request: web.Request) -> web.StreamResponse:
+        """PUT /cais/build/context/{id}"""
+        body = aiter(request.content.iter_any())
+        return json_answer({"Id": await self._builder.kept.fill(request.match_info["id"], body)})
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
         """POST /build/cancel"""
@@ -130,7 +168,7 @@ def prune_options(request: web.Request, filters: Filters) -> PruneOptions:
     )
 
 
-def build_options(request: web.Request) -> BuildOptions:
+def build_options(request: web.Request, extras: Extras) -> BuildOptions:
     """The options of the query and the headers. Raises: InvalidArgument."""
     platform = text_query(request, "platform")
     parse_platform(platform)
@@ -147,6 +185,8 @@ def build_options(request: web.Request) -> BuildOptions:
         limits=_limits(request),
         pull=bool_query(request, "pull"),
         no_cache=bool_query(request, "nocache"),
+        fresh_stages=extras.no_cache_filter,
+        secrets=extras.secrets,
         credentials=decode_all_credentials(request.headers.get(CONFIG_HEADER, "")),
     )
 

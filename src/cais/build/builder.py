@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from cais.build.events import Finished, Pulling, Tell
 from cais.build.expansion import global_scope, platform_args
 from cais.build.graph import Plan
 from cais.build.instructions import Instruction, Label
+from cais.build.kept import KeptContexts
 from cais.build.making import Maker
 from cais.build.options import BuildOptions
 from cais.build.remote import Fetcher
@@ -38,8 +40,21 @@ from cais.engine.progress import Progress
 from cais.engine.work import to_the_end
 from cais.errors import InvalidArgument, NotFound
 
-Receive = Callable[[Path], Awaitable[str | None]]
-"""Puts the context into a new folder; returns another folder where the context is in that one."""
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A context that was received. text: the Dockerfile, where it came beside the context, which is complete then.
+
+    contents: digests of files that never change, by inode; they are added to.
+    """
+
+    folder: Path
+    text: bytes | None = None
+    contents: dict[int, bytes] | None = None
+
+
+Receive = Callable[[Path], Awaitable[Given]]
+"""Puts the context into a new folder, or says where it is."""
 
 _EPOCH: Final = "SOURCE_DATE_EPOCH"
 
@@ -50,6 +65,7 @@ class Builder:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._caches = CacheMounts(engine.settings.data_root / "buildcache")
+        self.kept = KeptContexts(engine.settings.data_root / "buildcontexts")
         self.cache = BuildCache(engine, self._caches)
 
     async def build(self, options: BuildOptions, receive: Receive, tell: Tell) -> Image:
@@ -60,14 +76,15 @@ class Builder:
         store = self._engine.images.store
         async with store.temporary_folder("build") as folder, leased(store) as lease:
             given = await receive(folder / "context")
-            context = Path(given) if given else folder / "context"
-            text = await asyncio.to_thread(contexts.read_dockerfile, context, options.dockerfile)
+            text = given.text
+            if text is None:
+                text = await asyncio.to_thread(contexts.read_dockerfile, given.folder, options.dockerfile)
+                await asyncio.to_thread(contexts.leave_out, given.folder, options.dockerfile)
             dockerfile = parse(text, os.path.basename(options.dockerfile) or contexts.DOCKERFILE)
-            await asyncio.to_thread(contexts.leave_out, context, options.dockerfile)
             build_args = {name: value for name, value in options.build_args.items() if value is not None}
             maker = Maker(store, lease, folder, _epoch_ns(build_args.get(_EPOCH, "")))
             one = _Build(
-                self._engine, self._caches, options, dockerfile=dockerfile, context=context, maker=maker, tell=tell
+                self._engine, self._caches, options, dockerfile=dockerfile, context=given, maker=maker, tell=tell
             )
             try:
                 image = await one.run(build_args)
@@ -85,7 +102,7 @@ class _Build:
     """One build, while it goes on."""
 
     def __init__(
-        self, engine: Engine, caches: CacheMounts, options: BuildOptions, *, dockerfile: Dockerfile, context: Path,
+        self, engine: Engine, caches: CacheMounts, options: BuildOptions, *, dockerfile: Dockerfile, context: Given,
         maker: Maker, tell: Tell,
     ) -> None:  # fmt: skip
         self._engine = engine
@@ -187,7 +204,7 @@ class _Build:
     async def source(self, name: str, before: int) -> Source:
         """The files of the context, of a stage before that index, or of an image."""
         if not name:
-            return folder_source(self._context, self._empty)
+            return folder_source(self._context.folder, self._empty, self._context.contents)
         stage = self._dockerfile.stage(name, before=before)
         if stage is not None:
             state = await self.state_of(stage.index)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from cais.errors import InvalidArgument
 
-_AROUND = 2
+_AROUND = 4
 _SUGGESTED_WITHIN = 3
 
 
@@ -37,12 +37,16 @@ class WordError(ValueError):
 
 
 def excerpt(name: str, lines: Sequence[str], first: int, last: int) -> str:
-    """The lines from first to last with two around them, marked as BuildKit marks them, each with its newline."""
+    """The lines from first to last and four around them, marked as BuildKit marks them, each with its newline."""
     if not 1 <= first <= len(lines):
         return ""
+    start, end, around = first, last, 0
+    while around < _AROUND and (start > 1 or end < len(lines)):
+        around += (start > 1) + (end < len(lines))
+        start, end = max(start - 1, 1), min(end + 1, len(lines))
     rule = "-" * 20
     shown = [f"{name}:{first}", rule]
-    for number in range(max(1, first - _AROUND), min(len(lines), last + _AROUND) + 1):
+    for number in range(start, end + 1):
         mark = ">>>" if first <= number <= last else "   "
         shown.append(f"{number:4d} | {mark} {lines[number - 1]}".rstrip())
     return "".join(f"{line}\n" for line in [*shown, rule])

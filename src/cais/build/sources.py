@@ -19,6 +19,7 @@ class Source:
     layers: tuple[str, ...]
     empty: Path
     name: str = ""
+    contents: dict[int, bytes] | None = None  # digests of files that never change, by inode
 
     @contextmanager
     def opened(self) -> Iterator[int]:
@@ -36,9 +37,9 @@ class Source:
         return await asyncio.to_thread(run)
 
 
-def folder_source(path: Path, empty: Path) -> Source:
-    """One folder of this machine."""
-    return Source((str(path),), empty)
+def folder_source(path: Path, empty: Path, contents: dict[int, bytes] | None = None) -> Source:
+    """One folder of this machine. contents: what is known of its files, if they never change; it is added to."""
+    return Source((str(path),), empty, contents=contents)
 
 
 def layers_source(name: str, layers: Sequence[str], empty: Path) -> Source:

@@ -52,7 +52,7 @@ def find(source: Source, line: kinds.Transfer, patterns: Sequence[str], destinat
             aim = destination
             if isinstance(line, kinds.Copy) and line.parents:
                 aim = _with_parents(destination, pattern, path, trees.is_folder(root, path))
-            digest = trees.digest(root, path, skip, owners=False)
+            digest = trees.digest(root, path, skip, owners=False, contents=source.contents)
             found.append(Item(source, path, aim, digest, archive, skip))
     return found
 

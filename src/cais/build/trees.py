@@ -184,10 +184,18 @@ def reopen(descriptor: int, flags: int) -> int:
     return os.open(f"/proc/self/fd/{descriptor}", flags | os.O_CLOEXEC)
 
 
-def digest(root: int, path: str, skip: Skip | None = None, *, owners: bool = True) -> str:
+def digest(
+    root: int,
+    path: str,
+    skip: Skip | None = None,
+    *,
+    owners: bool = True,
+    contents: dict[int, bytes] | None = None,
+) -> str:
     """A digest of all that a copy of a path would bring: names, kinds, modes, owners, contents; not times.
 
-    owners: leave these out where the copy gets others. Links below the path are taken as they are. Blocks.
+    owners: leave these out where the copy gets others. contents: digests of files that are known already, by inode;
+    they are added to. Links below the path are taken as they are. Blocks.
     Raises: OSError, FileNotFoundError where there is nothing.
     """
     hashed = hashlib.sha256()
@@ -196,22 +204,20 @@ def digest(root: int, path: str, skip: Skip | None = None, *, owners: bool = Tru
         if stat.S_ISDIR(info.st_mode):
             folder = reopen(top, os.O_RDONLY | os.O_DIRECTORY)
             try:
-                _add_folder(hashed, folder, skip, owners)
+                _add_folder(hashed, folder, skip, owners, contents)
             finally:
                 os.close(folder)
         elif stat.S_ISREG(info.st_mode):
-            file = reopen(top, os.O_RDONLY | os.O_NONBLOCK)
-            try:
-                _add_header(hashed, "", info, owners)
-                _add_content(hashed, file)
-            finally:
-                os.close(file)
+            _add_header(hashed, "", info, owners)
+            hashed.update(_content(info, lambda: reopen(top, os.O_RDONLY | os.O_NONBLOCK), contents))
         else:
             _add_header(hashed, "", info, owners)
     return hashed.hexdigest()
 
 
-def _add_folder(hashed: "hashlib._Hash", top: int, skip: Skip | None, owners: bool) -> None:
+def _add_folder(
+    hashed: "hashlib._Hash", top: int, skip: Skip | None, owners: bool, known: dict[int, bytes] | None
+) -> None:
     for folder, descriptor, entries in folders(top):
         for name, info in entries:
             path = f"{folder}/{name}" if folder else name
@@ -219,11 +225,7 @@ def _add_folder(hashed: "hashlib._Hash", top: int, skip: Skip | None, owners: bo
                 continue
             _add_header(hashed, path, info, owners)
             if stat.S_ISREG(info.st_mode):
-                file = open_file(descriptor, name)
-                try:
-                    _add_content(hashed, file)
-                finally:
-                    os.close(file)
+                hashed.update(_content(info, lambda: open_file(descriptor, name), known))  # noqa: B023 -- called at once
             elif stat.S_ISLNK(info.st_mode):
                 hashed.update(os.fsencode(os.readlink(name, dir_fd=descriptor)) + b"\0")
 
@@ -234,11 +236,26 @@ def _add_header(hashed: "hashlib._Hash", path: str, info: os.stat_result, owners
     hashed.update(os.fsencode(f"{path}\0{info.st_mode:o} {owner} {info.st_rdev} {size}\0"))
 
 
-def _add_content(hashed: "hashlib._Hash", file: int) -> None:
+def _content(info: os.stat_result, opener: Callable[[], int], known: dict[int, bytes] | None) -> bytes:
+    """The digest of a file's bytes and its capabilities."""
+    if known is not None and (found := known.get(info.st_ino)) is not None:
+        return found
+    file = opener()
+    try:
+        made = _content_digest(file)
+    finally:
+        os.close(file)
+    if known is not None:
+        known[info.st_ino] = made
+    return made
+
+
+def _content_digest(file: int) -> bytes:
+    hashed = hashlib.sha256()
     while piece := os.read(file, _PIECE_BYTES):
         hashed.update(piece)
     try:
-        capability = os.getxattr(file, "security.capability")
+        hashed.update(b"security.capability\0" + os.getxattr(file, "security.capability"))
     except OSError:
-        return
-    hashed.update(b"security.capability\0" + capability)
+        pass
+    return hashed.digest()

@@ -1,0 +1,248 @@
+"""Contexts that are kept between builds, so that a client sends only what has changed.
+
+    buildcontexts/KEY/GENERATION/tree       the files
+                                 manifest   what the client said of them (kept_files.py)
+                                 digests    digests of files that were needed so far, by inode
+
+A client that builds from one folder again and again has one key for it, and offers a manifest. What the newest
+generation of the key has exactly so is not asked for: the next generation gets it as a hard link. Generations never
+change, and one goes when a newer one is there and no build uses it any more.
+"""
+
+import asyncio
+import os
+import re
+import struct
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from cais.build import context as contexts
+from cais.build.kept_files import Files, complete, is_file, parse_manifest
+from cais.engine.work import to_the_end
+from cais.errors import InvalidArgument, NotFound
+from cais.storage.trees import remove_tree
+
+LIMIT_BYTES: Final = 20 << 30
+"""How much all contexts may take before those that were used least recently go."""
+
+_KEY: Final = re.compile(r"[0-9a-f]{64}")
+_RECORD: Final = struct.Struct("<Q32s")
+_MOST_OFFERS: Final = 32
+
+
+@dataclass(slots=True)
+class Generation:
+    """One state of a folder. `digests` are those of its files' contents, by inode; builds add to them."""
+
+    key: str
+    id: str
+    path: Path
+    manifest: bytes
+    digests: dict[int, bytes]
+    users: int = 0
+    used_at: float = field(default_factory=time.monotonic)
+    saved_digests: int = 0
+
+    @property
+    def tree(self) -> Path:
+        return self.path / "tree"
+
+    def files(self) -> Files:
+        """What the manifest says. Raises: InvalidArgument."""
+        return parse_manifest(self.manifest)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A manifest that was offered. `missing`: the numbers of the files to send; None: nothing has changed."""
+
+    id: str
+    missing: list[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    key: str
+    manifest: bytes
+    files: Files
+    missing: frozenset[str]
+    base: Generation | None
+
+
+class KeptContexts:
+    """All of them, in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._newest: dict[str, Generation] = {}
+        self._by_id: dict[str, Generation] = {}
+        self._pending: dict[str, _Pending] = {}
+        self._loaded: asyncio.Task[None] | None = None
+        self._removals: set[asyncio.Task[None]] = set()
+
+    async def offer(self, key: str, manifest: bytes) -> Offer:
+        """Say which files of a manifest are missing. Raises: InvalidArgument."""
+        if not _KEY.fullmatch(key):
+            raise InvalidArgument(f"invalid key of a context: {key[:80]}")
+        await self._load()
+        newest = self._newest.get(key)
+        if newest is not None and newest.manifest == manifest:
+            return Offer(newest.id)
+        files = await asyncio.to_thread(parse_manifest, manifest)
+        known = await asyncio.to_thread(newest.files) if newest is not None else {}
+        missing = [
+            (number, path)
+            for number, (path, fields) in enumerate(files.items())
+            if is_file(fields) and known.get(path) != fields
+        ]
+        while len(self._pending) >= _MOST_OFFERS:
+            self._drop_offer(next(iter(self._pending)))
+        offered = os.urandom(16).hex()
+        if newest is not None:
+            newest.users += 1
+        self._pending[offered] = _Pending(key, manifest, files, frozenset(path for _, path in missing), newest)
+        return Offer(offered, [number for number, _ in missing])
+
+    async def fill(self, offered: str, body: AsyncIterator[bytes]) -> str:
+        """Take the archive of what was missing, and of everything that is no file; the id of the context.
+
+        Raises: NotFound for an offer that nobody remembers; InvalidArgument for an archive that does not fit;
+        Unavailable.
+        """
+        pending = self._pending.pop(offered, None)
+        if pending is None:
+            raise NotFound(f"no such offer of a context: {offered[:80]}")
+        path = self._folder / pending.key / offered
+        try:
+            await asyncio.to_thread(path.mkdir, 0o700, parents=True)
+            await contexts.receive(body, path / "tree")
+            digests = await to_the_end(asyncio.to_thread(_completed, pending, path))
+        except BaseException:
+            await to_the_end(asyncio.to_thread(remove_tree, path))
+            raise
+        finally:
+            self._release(pending.base)
+        made = Generation(pending.key, offered, path, pending.manifest, digests)
+        replaced = self._newest.get(pending.key)
+        self._newest[pending.key] = self._by_id[offered] = made
+        self._release(replaced, used=False)
+        self._keep_within_limit(made)
+        return offered
+
+    @asynccontextmanager
+    async def use(self, context_id: str) -> AsyncIterator[Generation]:
+        """A context that stays while the block lasts. Raises: NotFound."""
+        await self._load()
+        found = self._by_id.get(context_id)
+        if found is None:
+            raise NotFound(f"no such context: {context_id[:80]}")
+        found.users += 1
+        found.used_at = time.monotonic()
+        try:
+            yield found
+        finally:
+            if len(found.digests) != found.saved_digests:
+                await to_the_end(asyncio.to_thread(_save_digests, found))
+            self._release(found)
+
+    async def prune(self) -> int:
+        """Remove all that no build uses; the bytes that were in them."""
+        await self._load()
+        freed = 0
+        for generation in [one for one in self._newest.values() if not one.users]:
+            freed += _size(generation)
+            await self._forget(generation)
+        return freed
+
+    def _release(self, generation: Generation | None, *, used: bool = True) -> None:
+        """Somebody needs it no longer; it goes when it is not the newest one, and nobody else does."""
+        if generation is None:
+            return
+        generation.users -= used
+        if generation.users == 0 and self._newest.get(generation.key) is not generation:
+            self._by_id.pop(generation.id, None)
+            task = asyncio.create_task(asyncio.to_thread(remove_tree, generation.path), name="old context")
+            self._removals.add(task)
+            task.add_done_callback(self._removals.discard)
+
+    async def _forget(self, generation: Generation) -> None:
+        self._newest.pop(generation.key, None)
+        self._by_id.pop(generation.id, None)
+        await asyncio.to_thread(remove_tree, generation.path.parent)
+
+    def _drop_offer(self, offered: str) -> None:
+        self._release(self._pending.pop(offered).base)
+
+    def _keep_within_limit(self, made: Generation) -> None:
+        total = 0
+        for generation in sorted(self._newest.values(), key=lambda one: one.used_at, reverse=True):
+            total += _size(generation)
+            if total > LIMIT_BYTES and generation is not made and not generation.users:
+                del self._newest[generation.key]
+                self._release(generation, used=False)
+
+    async def _load(self) -> None:
+        """Find what earlier processes have kept, once."""
+        if self._loaded is None:
+            self._loaded = asyncio.create_task(self._read(), name="kept contexts")
+        await asyncio.shield(self._loaded)
+
+    async def _read(self) -> None:
+        for generation in await asyncio.to_thread(lambda: list(_found(self._folder))):
+            self._newest[generation.key] = self._by_id[generation.id] = generation
+
+
+def _size(generation: Generation) -> int:
+    return sum(int(fields[1]) for fields in generation.files().values())
+
+
+def _completed(pending: _Pending, path: Path) -> dict[int, bytes]:
+    """Add what was not sent. Blocks. Returns the digests that are known of it."""
+    base = pending.base
+    linked = complete(path / "tree", pending.files, pending.missing, base.tree if base is not None else None)
+    (path / "manifest").write_bytes(pending.manifest)
+    known = base.digests if base is not None else {}
+    return {inode: known[inode] for inode in linked if inode in known}
+
+
+def _found(folder: Path) -> Iterator[Generation]:
+    """The whole generations that are on disk; the others are removed. Blocks."""
+    try:
+        keys = [path for path in folder.iterdir() if path.is_dir()]
+    except FileNotFoundError:
+        return
+    for key in keys:
+        whole = [path for path in key.iterdir() if (path / "manifest").is_file()]
+        whole.sort(key=lambda path: (path / "manifest").stat().st_mtime_ns)
+        for path in key.iterdir():
+            if not whole or path != whole[-1]:
+                remove_tree(path)
+        if whole:
+            digests = _read_digests(whole[-1])
+            manifest = (whole[-1] / "manifest").read_bytes()
+            yield Generation(key.name, whole[-1].name, whole[-1], manifest, digests, saved_digests=len(digests))
+
+
+def _save_digests(generation: Generation) -> None:
+    """Keep the digests for later processes; without them they are only made again. Blocks."""
+    known = list(generation.digests.items())
+    generation.saved_digests = len(known)
+    place = generation.path / "digests"
+    try:
+        new = place.with_suffix(".new")
+        new.write_bytes(b"".join(_RECORD.pack(inode, digest) for inode, digest in known))
+        new.rename(place)
+    except OSError:
+        return
+
+
+def _read_digests(path: Path) -> dict[int, bytes]:
+    try:
+        data = (path / "digests").read_bytes()
+    except OSError:
+        return {}
+    return dict(_RECORD.iter_unpack(data[: len(data) - len(data) % _RECORD.size]))

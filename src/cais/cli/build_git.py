@@ -1,0 +1,89 @@
+"""Contexts that are fetched: git repositories and addresses."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+
+from cais.cli.build_context import Folder, open_folder
+from cais.cli.command import CommandError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PIECE_BYTES = 1 << 18
+_PATIENCE_SECONDS = 60
+
+
+def clone(address: str, file: str) -> Folder:
+    """A repository, `ADDRESS#REF:FOLDER`, fetched without its history. Raises CommandError."""
+    repository, _, fragment = address.partition("#")
+    if repository.startswith("github.com/"):
+        repository = f"https://{repository}"
+    reference, _, folder = fragment.partition(":")
+    place = tempfile.mkdtemp(prefix="cais-build-git-")
+    try:
+        _git("init", "--quiet", place)
+        _git("-C", place, "remote", "add", "origin", "--", repository)
+        _fetch(place, reference or "HEAD")
+        root = os.path.realpath(os.path.join(place, folder))
+        if os.path.commonpath([root, os.path.realpath(place)]) != os.path.realpath(place):
+            raise CommandError(f"unable to prepare context: {folder} is outside of the repository")
+        opened = open_folder(root, file, beneath=root)
+        opened.temporary = place
+        return opened
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+
+
+def _fetch(place: str, reference: str) -> None:
+    if reference.startswith("-"):
+        raise CommandError(f"unable to prepare context: invalid git reference: {reference}")
+    try:
+        _git("-C", place, "fetch", "--quiet", "--depth", "1", "origin", "--", reference)
+    except CommandError:
+        # Some servers give no single commit by its name alone.
+        _git("-C", place, "fetch", "--quiet", "--tags", "origin")
+        _git("-C", place, "checkout", "--quiet", reference)
+    else:
+        _git("-C", place, "checkout", "--quiet", "FETCH_HEAD")
+    if os.path.exists(os.path.join(place, ".gitmodules")):
+        _git("-C", place, "submodule", "--quiet", "update", "--init", "--recursive", "--depth", "1")
+
+
+def _git(*arguments: str) -> None:
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_PROTOCOL_FROM_USER": "0"}
+    try:
+        done = subprocess.run(
+            ["git", *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False, env=environment
+        )
+    except FileNotFoundError:
+        raise CommandError(
+            "unable to prepare context: unable to find 'git': executable file not found in $PATH"
+        ) from None
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip()
+        raise CommandError(f"unable to prepare context: unable to 'git clone' to temporary context directory: {said}")
+
+
+def download(address: str) -> Iterator[bytes]:
+    """The bytes at an address. Raises CommandError."""
+    request = urllib.request.Request(address, headers={"User-Agent": "cais"})  # noqa: S310 -- http and https alone
+    try:
+        with urllib.request.urlopen(request, timeout=_PATIENCE_SECONDS) as answer:  # noqa: S310
+            while piece := answer.read(_PIECE_BYTES):
+                yield piece
+    except urllib.error.HTTPError as error:
+        raise CommandError(
+            f"unable to prepare context: failed to GET {address} with status {error.code} {error.reason}"
+        ) from error
+    except OSError as error:
+        raise CommandError(
+            f"unable to prepare context: unable to download remote context {address}: {error}"
+        ) from error
