@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -19,7 +21,7 @@ from cais.build.builder import Builder, Given, Receive
 from cais.build.cache import PruneOptions
 from cais.build.classic import ClassicStream, conclusion
 from cais.build.events import Tell
-from cais.build.options import BuildOptions, Limits
+from cais.build.options import BuildOptions, Limits, NamedContext
 from cais.distribution.platforms import parse_platform
 from cais.distribution.reference import Reference, parse
 from cais.distribution.registry_auth import decode_all_credentials
@@ -35,6 +37,8 @@ Report = Callable[[Progress | bytes], None]
 
 CONFIG_HEADER: Final = "X-Registry-Config"
 MAX_MANIFEST_BYTES: Final = 1 << 28
+_IMAGE: Final = "docker-image://"
+_KEPT: Final = "kept:"
 _DOCKERFILE_ALONE: Final = "client-session"
 _UNSUPPORTED_FILTERS: Final = ("parent", "description", "inuse", "shared", "private")
 _FILTERS: Final = frozenset({"until", "unused-for", "id", "type", *_UNSUPPORTED_FILTERS})
@@ -104,9 +108,14 @@ class BuildHandlers:
 
     async def _build(self, extras: Extras, options: BuildOptions, receive: Receive, tell: Tell) -> Image:
         """Build of the context that comes with the request, or of a kept one."""
-        if not extras.context:
-            return await self._builder.build(options, receive, tell)
-        async with self._builder.kept.use(extras.context) as kept:
+        async with AsyncExitStack() as stack:
+            named: dict[str, NamedContext] = {}
+            for name, what in extras.contexts.items():
+                named[name.lower()] = await self._named(what, stack)
+            options = replace(options, contexts=named)
+            if not extras.context:
+                return await self._builder.build(options, receive, tell)
+            kept = await stack.enter_async_context(self._builder.kept.use(extras.context))
 
             async def receive_dockerfile(folder: Path) -> Given:
                 given = await receive(folder)
@@ -114,6 +123,14 @@ class BuildHandlers:
                 return Given(kept.tree, text, kept.digests)
 
             return await self._builder.build(options, receive_dockerfile, tell)
+
+    async def _named(self, what: str, stack: AsyncExitStack) -> NamedContext:
+        if what.startswith(_IMAGE):
+            return NamedContext(image=what.removeprefix(_IMAGE))
+        if not what.startswith(_KEPT):
+            raise InvalidArgument(f"unsupported context: {what[:200]}")
+        kept = await stack.enter_async_context(self._builder.kept.use(what.removeprefix(_KEPT)))
+        return NamedContext(folder=kept.tree, contents=kept.digests)
 
     async def offer_context(self, request: web.Request) -> web.StreamResponse:
         """POST /cais/build/context"""
@@ -187,6 +204,7 @@ def build_options(request: web.Request, extras: Extras) -> BuildOptions:
         no_cache=bool_query(request, "nocache"),
         fresh_stages=extras.no_cache_filter,
         secrets=extras.secrets,
+        ssh=extras.ssh,
         credentials=decode_all_credentials(request.headers.get(CONFIG_HEADER, "")),
     )
 

@@ -18,13 +18,16 @@ class Extras(msgspec.Struct, rename="pascal", forbid_unknown_fields=True, frozen
     """steps: tell what happens step by step, and not as the classic builder's text.
 
     secrets: contents by id, base64. no_cache_filter: stages that no cache is used for. context: the id of a kept
-    context; the body then has the Dockerfile alone.
+    context; the body then has the Dockerfile alone. contexts: by name, `docker-image://REFERENCE` or `kept:ID`.
+    ssh: paths of the sockets of agents on this machine, by id.
     """
 
     steps: bool = False
     secrets: dict[str, bytes] = {}
     no_cache_filter: frozenset[str] = frozenset()
     context: str = ""
+    contexts: dict[str, str] = {}
+    ssh: dict[str, str] = {}
 
 
 def decode_extras(header: str) -> Extras:

@@ -179,6 +179,11 @@ class _Build:
 
     async def base_image(self, name: str, platform: str, step: int) -> Image:
         """An image, fetched where it is not here, once for all stages. Raises: NotFound, Unavailable."""
+        named = self._options.contexts.get(name.lower())
+        if named is not None:
+            if named.folder is not None:
+                raise InvalidArgument(f"the context {name} is a folder: a stage cannot begin with it")
+            name = named.image
         key = (name, platform)
         if key not in self._images:
             work = self._fetch(name, platform, step)
@@ -205,7 +210,10 @@ class _Build:
         """The files of the context, of a stage before that index, or of an image."""
         if not name:
             return folder_source(self._context.folder, self._empty, self._context.contents)
-        stage = self._dockerfile.stage(name, before=before)
+        named = self._options.contexts.get(name.lower())
+        if named is not None and named.folder is not None:
+            return folder_source(named.folder, self._empty, named.contents)
+        stage = self._dockerfile.stage(name, before=before) if named is None else None
         if stage is not None:
             state = await self.state_of(stage.index)
             return layers_source(name, self.lower_dirs(state), self._empty)

@@ -29,6 +29,7 @@ Json = dict[str, Any]
 Find = Callable[[str], Awaitable[Source]]
 """The context of the build for "", else a stage, an image or a named context."""
 
+_AGENT: Final = "SSH_AUTH_SOCK="
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _HAS_LOWERDIR_PLUS: Final = (6, 8)  # the kernel that has the overlay option for a layer at a time
 
@@ -49,6 +50,7 @@ class Mounting:
     find: Find
     caches: CacheMounts
     secrets: Mapping[str, bytes]
+    ssh: Mapping[str, str]
     scratch: Path
     private: Path
 
@@ -60,8 +62,7 @@ class Mounting:
                 self._secret(made, item, folder, number)
                 continue
             if item.type == "ssh":
-                if item.required:
-                    raise InvalidArgument(f'no SSH key "{item.id or "default"}" forwarded from the client')
+                self._agent(made, item, folder, number)
                 continue
             target = workdir(folder, item.target)
             if target == "/":
@@ -97,6 +98,22 @@ class Mounting:
         target = workdir(folder, item.secret_target)
         made.points.append(target)
         made.mounts.append(_mount(target, "bind", str(path), "bind", "rprivate", "ro", "nosuid", "nodev", "noexec"))
+
+    def _agent(self, made: Mounted, item: Mount, folder: str, number: int) -> None:
+        """The socket of an agent; the first one is what SSH_AUTH_SOCK names."""
+        identity = item.id or "default"
+        socket = self.ssh.get(identity)
+        if socket is None:
+            if item.required:
+                raise InvalidArgument(f'no SSH key "{identity}" forwarded from the client')
+            return
+        if not stat.S_ISSOCK(os.stat(socket).st_mode):
+            raise InvalidArgument(f"what is forwarded as {identity} is not the socket of an SSH agent")
+        target = workdir(folder, item.target or f"/run/buildkit/ssh_agent.{number}")
+        made.points.append(target)
+        made.mounts.append(_mount(target, "bind", socket, "bind", "rprivate", "nosuid", "nodev", "noexec"))
+        if not any(variable.startswith(_AGENT) for variable in made.environment):
+            made.environment.append(f"{_AGENT}{target}")
 
     async def _cache(self, item: Mount, target: str, stack: AsyncExitStack) -> Json:
         owner = (item.uid or 0, item.gid or 0)

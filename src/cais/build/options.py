@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cais.distribution.reference import Reference
 from cais.distribution.registry_auth import Credentials
@@ -24,11 +25,24 @@ class Limits:
     cgroup_parent: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class NamedContext:
+    """What a name in `--from` or FROM stands for: an image, or a folder whose files never change.
+
+    contents: digests of the folder's files, by inode; they are added to.
+    """
+
+    image: str = ""
+    folder: Path | None = None
+    contents: dict[int, bytes] | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOptions:
     """The options. `dockerfile`: its path in the context. `credentials`: by the host of a registry.
 
-    `secrets`: what `RUN --mount=type=secret` finds, by id. `fresh_stages`: those that no cache is used for.
+    `secrets`: what `RUN --mount=type=secret` finds, by id. `ssh`: sockets of agents on this machine, by id.
+    `fresh_stages`: those that no cache is used for. `contexts`: by name, in lower case.
     """
 
     tags: tuple[Reference, ...] = ()
@@ -44,4 +58,6 @@ class BuildOptions:
     no_cache: bool = False
     fresh_stages: frozenset[str] = frozenset()
     secrets: Mapping[str, bytes] = field(default_factory=dict)
+    ssh: Mapping[str, str] = field(default_factory=dict)
+    contexts: Mapping[str, NamedContext] = field(default_factory=dict)
     credentials: Mapping[str, Credentials] = field(default_factory=dict)

@@ -248,8 +248,8 @@ class StageRun:
             tools.tell(Started(number, container))
             async with AsyncExitStack() as stack:
                 private = tools.runner.bundle(container)
-                secrets = tools.options.secrets
-                mounter = Mounting(self._find, tools.caches, secrets, step.path, private)
+                options = tools.options
+                mounter = Mounting(self._find, tools.caches, options.secrets, options.ssh, step.path, private)
                 mounted = await mounter.mount(line.mounts, folder, stack)
                 command = Command(
                     arguments=arguments,

@@ -37,7 +37,7 @@ def _build(call: Invocation) -> int:
         view = _built(call, context)
         if outputs:
             export(call, view.identity, outputs)
-        return _report(call, view)
+        return _report(call, view, to_stdout=any(output.is_stdout for output in outputs))
     finally:
         context.close()
 
@@ -121,10 +121,10 @@ def _explain(context: Context, error: EngineError) -> None:
             err(found.excerpt, end="")
 
 
-def _report(call: Invocation, view: View) -> int:
+def _report(call: Invocation, view: View, *, to_stdout: bool) -> int:
     given = call.flags
     identity = view.identity
-    if given.on("quiet"):
+    if given.on("quiet") and not to_stdout:
         out(identity or "".join(view.text).strip())
     if path := given.text("iidfile"):
         _write(path, identity.encode())

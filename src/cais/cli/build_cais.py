@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 from binascii import b2a_base64
 
-from cais.cli.build_context import Folder
+from cais.cli.build_context import Folder, is_git, open_named
 from cais.cli.build_files import Entry, pack
 from cais.cli.build_kept import keep
 from cais.cli.command import CommandError
@@ -31,10 +32,10 @@ _MOST_HEADER_BYTES = 200 << 10
 
 def begin(call: Invocation, context: Context, view: View, query: Query, registries: Mapping[str, str]) -> Response:
     """Have a Cais build; the answer is a stream of messages. Raises CommandError and EngineError."""
-    extras: dict[str, object] = {"Steps": True, **_extras(call)}
+    extras: dict[str, object] = {"Steps": True, **_extras(call, view)}
     if isinstance(context, Folder) and not context.temporary:
         try:
-            kept = keep(call.engine, context, view.sent)
+            kept = keep(call.engine, context, view.sent, context.dockerfile)
             alone = [Entry.made(context.dockerfile, context.text or b"")]
             headers = {**registries, **_header({**extras, "Context": kept})}
             return builds.build(call.engine, query, pack("", alone, view.sent), headers)
@@ -45,14 +46,53 @@ def begin(call: Invocation, context: Context, view: View, query: Query, registri
     return builds.build(call.engine, query, context.blocks(view.sent), {**registries, **_header(extras)})
 
 
-def _extras(call: Invocation) -> dict[str, object]:
+def _extras(call: Invocation, view: View) -> dict[str, object]:
     given = call.flags
     extras: dict[str, object] = {}
     if given.texts("secret"):
         extras["Secrets"] = dict(map(_secret, given.texts("secret")))
     if stages := [name for text in given.texts("no-cache-filter") for name in text.split(",") if name]:
         extras["NoCacheFilter"] = stages
+    if given.texts("ssh"):
+        if not call.engine.endpoint.is_unix:
+            raise CommandError("--ssh needs an engine on this machine: the agent's socket is not forwarded further")
+        extras["Ssh"] = dict(map(_agent, given.texts("ssh")))
+    if given.texts("build-context"):
+        extras["Contexts"] = dict(_named(call, text, view) for text in given.texts("build-context"))
     return extras
+
+
+def _agent(text: str) -> tuple[str, str]:
+    """The id and the socket of `ID[=SOCKET]`; SSH_AUTH_SOCK where none is named. Raises CommandError."""
+    identity, _, path = text.partition("=")
+    path = path or os.environ.get("SSH_AUTH_SOCK", "")
+    if not path:
+        raise CommandError(f"invalid empty ssh agent socket: --ssh {text} needs SSH_AUTH_SOCK, or {identity}=SOCKET")
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise CommandError(f"--ssh {text}: stat {path}: {(error.strerror or str(error)).lower()}") from error
+    if not stat.S_ISSOCK(mode):
+        raise CommandError(
+            f"--ssh {text}: {path} is no agent's socket; add keys to an agent with ssh-add"
+        )
+    return identity, os.path.abspath(path)
+
+
+def _named(call: Invocation, text: str, view: View) -> tuple[str, str]:
+    """The name and the place of `NAME=FOLDER|docker-image://REFERENCE|GIT`. Raises CommandError."""
+    name, equals, where = text.partition("=")
+    if not equals or not name or not where:
+        raise CommandError(f"invalid context value: {text}, expected key=value")
+    if where.startswith("docker-image://"):
+        return name, where
+    if "://" in where and not is_git(where):
+        raise CommandError(f"--build-context {text}: a folder, a git repository or docker-image:// is supported")
+    folder = open_named(where)
+    try:
+        return name, f"kept:{keep(call.engine, folder, view.sent, f'--build-context {where}')}"
+    finally:
+        folder.close()
 
 
 def _header(extras: Mapping[str, object]) -> dict[str, str]:

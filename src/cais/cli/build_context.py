@@ -47,7 +47,7 @@ class Folder(Context):
         self.ignore = Ignore(patterns)
         self.extra = extra
         # The engine needs both, and leaves them out itself.
-        kept = [f"!{path}" for path in (".dockerignore", dockerfile) if self.ignore.leaves_out(path)]
+        kept = [f"!{path}" for path in (".dockerignore", dockerfile) if path and self.ignore.leaves_out(path)]
         self._sent_ignore = Ignore([*patterns, *kept]) if kept else self.ignore
         self.temporary = ""  # a folder that is thrown away with the context
 
@@ -162,6 +162,21 @@ def open_folder(where: str, file: str, beneath: str | None = None) -> Folder:
         return Folder(root, name, text, patterns, extra)
     except InvalidArgument as error:
         raise CommandError(f"error checking context: '{error}'.") from None
+
+
+def open_named(where: str) -> Folder:
+    """A folder or a repository without a Dockerfile, for --build-context. Raises CommandError."""
+    if is_git(where):
+        from cais.cli.build_git import checkout  # noqa: PLC0415 -- seldom needed
+
+        root, place = checkout(where)
+    else:
+        root, place = os.path.realpath(where), ""
+        if not os.path.isdir(root):
+            raise CommandError(f"failed to get build context: {where}: not a directory")
+    folder = Folder(root, "", b"", _ignore_patterns(root, ""), [])
+    folder.temporary = place
+    return folder
 
 
 def _dockerfile(root: str, file: str, beneath: str | None) -> tuple[str, bytes]:

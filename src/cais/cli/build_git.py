@@ -21,25 +21,38 @@ _PATIENCE_SECONDS = 60
 
 
 def clone(address: str, file: str) -> Folder:
-    """A repository, `ADDRESS#REF:FOLDER`, fetched without its history. Raises CommandError."""
+    """A repository, `ADDRESS#REF:FOLDER`, as a context. Raises CommandError."""
+    root, place = checkout(address)
+    try:
+        opened = open_folder(root, file, beneath=root)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+    opened.temporary = place
+    return opened
+
+
+def checkout(address: str) -> tuple[str, str]:
+    """A repository fetched without its history: the folder that is meant, and what is to be removed afterwards.
+
+    Raises CommandError.
+    """
     repository, _, fragment = address.partition("#")
     if repository.startswith("github.com/"):
         repository = f"https://{repository}"
     reference, _, folder = fragment.partition(":")
-    place = tempfile.mkdtemp(prefix="cais-build-git-")
+    place = os.path.realpath(tempfile.mkdtemp(prefix="cais-build-git-"))
     try:
         _git("init", "--quiet", place)
         _git("-C", place, "remote", "add", "origin", "--", repository)
         _fetch(place, reference or "HEAD")
-        root = os.path.realpath(os.path.join(place, folder))
-        if os.path.commonpath([root, os.path.realpath(place)]) != os.path.realpath(place):
+        root = os.path.realpath(os.path.join(place, folder.lstrip("/")))
+        if os.path.commonpath([root, place]) != place:
             raise CommandError(f"unable to prepare context: {folder} is outside of the repository")
-        opened = open_folder(root, file, beneath=root)
-        opened.temporary = place
-        return opened
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
+    return root, place
 
 
 def _fetch(place: str, reference: str) -> None:

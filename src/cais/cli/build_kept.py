@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 _RECENT_NS = 100_000_000
 
 
-def keep(engine: Engine, folder: Folder, sent: Callable[[int], None]) -> str:
-    """Make the engine have the folder as it is now; the id of the context. Raises CommandError and EngineError."""
+def keep(engine: Engine, folder: Folder, sent: Callable[[int], None], name: str = "") -> str:
+    """Make the engine have the folder as it is now; the id of the context. Raises CommandError and EngineError.
+
+    `name` tells uses of one folder apart that leave out different files of it.
+    """
     now = time.time_ns()
     entries = list(scan(folder.root, folder.ignore, links=False))
-    offer = builds.offer_context(engine, _key(folder.root), _manifest(entries, now))
+    offer = builds.offer_context(engine, _key(folder.root, name), _manifest(entries, now))
     missing = offer["Missing"]
     if missing is None:
         return offer["Id"]
@@ -33,14 +36,14 @@ def keep(engine: Engine, folder: Folder, sent: Callable[[int], None]) -> str:
     return builds.fill_context(engine, offer["Id"], pack(folder.root, chosen, sent))
 
 
-def _key(root: str) -> str:
+def _key(root: str, name: str) -> str:
     """One for each folder of each user of each machine."""
     try:
         with open("/etc/machine-id", "rb") as file:
             machine = file.read()
     except OSError:
         machine = os.uname().nodename.encode()
-    return sha256(b"\0".join([machine, str(os.getuid()).encode(), os.fsencode(root)])).hexdigest()
+    return sha256(b"\0".join([machine, str(os.getuid()).encode(), os.fsencode(root), name.encode()])).hexdigest()
 
 
 def _manifest(entries: list[Entry], now: int) -> bytes:

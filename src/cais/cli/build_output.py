@@ -44,6 +44,11 @@ class Output:
         self.fields = fields
 
     @property
+    def is_stdout(self) -> bool:
+        """Whether an archive is written to standard output."""
+        return not self.dest and (self.kind == "tar" or "stdout" in self.fields)
+
+    @property
     def is_pushed(self) -> bool:
         return self.kind == "registry" or self.fields.get("push", "").lower() == "true"
 
