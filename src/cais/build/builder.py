@@ -66,7 +66,7 @@ class Builder:
         self._engine = engine
         self._caches = CacheMounts(engine.settings.data_root / "buildcache")
         self.kept = KeptContexts(engine.settings.data_root / "buildcontexts")
-        self.cache = BuildCache(engine, self._caches)
+        self.cache = BuildCache(engine, self._caches, self.kept)
 
     async def build(self, options: BuildOptions, receive: Receive, tell: Tell) -> Image:
         """Build an image and name it. Cancelled, it ends what runs, and leaves nothing but what is cached.

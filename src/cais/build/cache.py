@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from cais.build.cachemounts import CacheMounts
+from cais.build.kept import Generation, KeptContexts
 from cais.build.making import INTERNAL
 from cais.engine.engine import Engine
 from cais.engine.image_steps import Step
 
 CACHE_MOUNT: Final = "exec.cachemount"
+KEPT_CONTEXT: Final = "source.local"
 DEFAULT_BYTES: Final = 20 << 30
 """How much a build cache may grow to before what was used least recently goes."""
 _LEAVES_SECONDS: Final = 1.0
@@ -54,8 +56,9 @@ class PruneOptions:
 class BuildCache:
     """Lists and prunes."""
 
-    def __init__(self, engine: Engine, mounts: CacheMounts) -> None:
+    def __init__(self, engine: Engine, mounts: CacheMounts, kept: KeptContexts) -> None:
         self._engine = engine
+        self._kept = kept
         self._mounts = mounts
 
     async def entries(self) -> list[Entry]:
@@ -78,7 +81,8 @@ class BuildCache:
             )
             for item in await asyncio.to_thread(self._mounts.all)
         ]
-        return sorted([*steps, *mounts], key=lambda entry: (entry.last_used_ns, entry.id))
+        kept = [_entry_of_context(context) for context in await self._kept.all()]
+        return sorted([*steps, *mounts, *kept], key=lambda entry: (entry.last_used_ns, entry.id))
 
     async def prune(self, options: PruneOptions) -> Freed:
         """Remove what was used least recently, until what is left fits. Steps that made no layer go with the others."""
@@ -106,7 +110,10 @@ class BuildCache:
         removed: list[Entry] = []
         keys = []
         for entry in chosen:
-            if entry.kind != CACHE_MOUNT:
+            if entry.kind == KEPT_CONTEXT:
+                if await self._kept.remove(entry.id):
+                    removed.append(entry)
+            elif entry.kind != CACHE_MOUNT:
                 keys.append(entry.id)
                 removed.append(entry)
             elif await asyncio.to_thread(self._mounts.remove, entry.id):
@@ -115,6 +122,21 @@ class BuildCache:
             keys += [step.key for step in store.steps.all() if step.kind == INTERNAL]
         await store.steps.remove(keys)
         return Freed([entry.id for entry in removed], sum(entry.size_bytes for entry in removed if not entry.shared))
+
+
+def _entry_of_context(context: Generation) -> Entry:
+    return Entry(
+        id=context.key,
+        parent="",
+        kind=KEPT_CONTEXT,
+        description="local source for a context",
+        size_bytes=context.size_bytes,
+        created_ns=context.made_ns,
+        last_used_ns=context.used_ns,
+        uses=context.uses,
+        in_use=context.users > 0,
+        shared=False,
+    )
 
 
 def _entry(step: Step, shared: bool) -> Entry:

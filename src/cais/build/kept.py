@@ -3,6 +3,7 @@
     buildcontexts/KEY/GENERATION/tree       the files
                                  manifest   what the client said of them (kept_files.py)
                                  digests    digests of files that were needed so far, by inode
+                                 boot       since when the machine runs
 
 A client that builds from one folder again and again has one key for it, and offers a manifest. What the newest
 generation of the key has exactly so is not asked for: the next generation gets it as a hard link. Generations never
@@ -16,12 +17,12 @@ import struct
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from cais.build import context as contexts
-from cais.build.kept_files import Files, complete, is_file, parse_manifest
+from cais.build.kept_files import Files, all_there, boot_id, complete, is_file, parse_manifest
 from cais.engine.work import to_the_end
 from cais.errors import InvalidArgument, NotFound
 from cais.storage.trees import remove_tree
@@ -43,8 +44,11 @@ class Generation:
     path: Path
     manifest: bytes
     digests: dict[int, bytes]
+    size_bytes: int
+    made_ns: int
+    used_ns: int
     users: int = 0
-    used_at: float = field(default_factory=time.monotonic)
+    uses: int = 1
     saved_digests: int = 0
 
     @property
@@ -126,7 +130,8 @@ class KeptContexts:
             raise
         finally:
             self._release(pending.base)
-        made = Generation(pending.key, offered, path, pending.manifest, digests)
+        now = time.time_ns()
+        made = Generation(pending.key, offered, path, pending.manifest, digests, _size(pending.files), now, now)
         replaced = self._newest.get(pending.key)
         self._newest[pending.key] = self._by_id[offered] = made
         self._release(replaced, used=False)
@@ -141,7 +146,8 @@ class KeptContexts:
         if found is None:
             raise NotFound(f"no such context: {context_id[:80]}")
         found.users += 1
-        found.used_at = time.monotonic()
+        found.uses += 1
+        found.used_ns = time.time_ns()
         try:
             yield found
         finally:
@@ -149,14 +155,21 @@ class KeptContexts:
                 await to_the_end(asyncio.to_thread(_save_digests, found))
             self._release(found)
 
-    async def prune(self) -> int:
-        """Remove all that no build uses; the bytes that were in them."""
+    async def all(self) -> list[Generation]:
+        """The newest of each context."""
         await self._load()
-        freed = 0
-        for generation in [one for one in self._newest.values() if not one.users]:
-            freed += _size(generation)
-            await self._forget(generation)
-        return freed
+        return list(self._newest.values())
+
+    async def remove(self, key: str) -> bool:
+        """Forget a context; False when a build uses it."""
+        await self._load()
+        generation = self._newest.get(key)
+        if generation is None or generation.users:
+            return False
+        del self._newest[key]
+        self._by_id.pop(generation.id, None)
+        await asyncio.to_thread(remove_tree, generation.path.parent)
+        return True
 
     def _release(self, generation: Generation | None, *, used: bool = True) -> None:
         """Somebody needs it no longer; it goes when it is not the newest one, and nobody else does."""
@@ -169,18 +182,13 @@ class KeptContexts:
             self._removals.add(task)
             task.add_done_callback(self._removals.discard)
 
-    async def _forget(self, generation: Generation) -> None:
-        self._newest.pop(generation.key, None)
-        self._by_id.pop(generation.id, None)
-        await asyncio.to_thread(remove_tree, generation.path.parent)
-
     def _drop_offer(self, offered: str) -> None:
         self._release(self._pending.pop(offered).base)
 
     def _keep_within_limit(self, made: Generation) -> None:
         total = 0
-        for generation in sorted(self._newest.values(), key=lambda one: one.used_at, reverse=True):
-            total += _size(generation)
+        for generation in sorted(self._newest.values(), key=lambda one: one.used_ns, reverse=True):
+            total += generation.size_bytes
             if total > LIMIT_BYTES and generation is not made and not generation.users:
                 del self._newest[generation.key]
                 self._release(generation, used=False)
@@ -196,14 +204,15 @@ class KeptContexts:
             self._newest[generation.key] = self._by_id[generation.id] = generation
 
 
-def _size(generation: Generation) -> int:
-    return sum(int(fields[1]) for fields in generation.files().values())
+def _size(files: Files) -> int:
+    return sum(int(fields[1]) for fields in files.values())
 
 
 def _completed(pending: _Pending, path: Path) -> dict[int, bytes]:
     """Add what was not sent. Blocks. Returns the digests that are known of it."""
     base = pending.base
     linked = complete(path / "tree", pending.files, pending.missing, base.tree if base is not None else None)
+    (path / "boot").write_text(boot_id())
     (path / "manifest").write_bytes(pending.manifest)
     known = base.digests if base is not None else {}
     return {inode: known[inode] for inode in linked if inode in known}
@@ -221,10 +230,31 @@ def _found(folder: Path) -> Iterator[Generation]:
         for path in key.iterdir():
             if not whole or path != whole[-1]:
                 remove_tree(path)
-        if whole:
-            digests = _read_digests(whole[-1])
-            manifest = (whole[-1] / "manifest").read_bytes()
-            yield Generation(key.name, whole[-1].name, whole[-1], manifest, digests, saved_digests=len(digests))
+        if whole and (generation := _read_whole(whole[-1])):
+            yield generation
+
+
+def _read_whole(path: Path) -> Generation | None:
+    """A generation as it is on disk. One that a power cut may have damaged is removed: it was never synced."""
+    try:
+        if (path / "boot").read_text() == boot_id():
+            generation = _read(path)
+            if all_there(generation.tree, generation.files()):
+                return generation
+    except (OSError, ValueError, InvalidArgument):
+        pass
+    remove_tree(path)
+    return None
+
+
+def _read(path: Path) -> Generation:
+    digests = _read_digests(path)
+    manifest = (path / "manifest").read_bytes()
+    made_ns = (path / "manifest").stat().st_mtime_ns
+    size_bytes = _size(parse_manifest(manifest))
+    return Generation(
+        path.parent.name, path.name, path, manifest, digests, size_bytes, made_ns, made_ns, saved_digests=len(digests)
+    )
 
 
 def _save_digests(generation: Generation) -> None:

@@ -45,6 +45,16 @@ def is_file(fields: tuple[str, ...]) -> bool:
     return stat.S_ISREG(int(fields[0], 8))
 
 
+def boot_id() -> str:
+    """What tells one run of this machine from another."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text()
+
+
+def all_there(tree: Path, files: Files) -> bool:
+    """Whether a tree that was complete once still has all files, with their sizes. Blocks."""
+    return all(os.lstat(tree / path).st_size == int(fields[1]) for path, fields in files.items() if is_file(fields))
+
+
 def complete(tree: Path, files: Files, missing: frozenset[str], old: Path | None) -> set[int]:
     """Link into a tree the files that are not missing from it, as an older tree has them, and see that all is there.
 

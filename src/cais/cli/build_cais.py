@@ -73,9 +73,7 @@ def _agent(text: str) -> tuple[str, str]:
     except OSError as error:
         raise CommandError(f"--ssh {text}: stat {path}: {(error.strerror or str(error)).lower()}") from error
     if not stat.S_ISSOCK(mode):
-        raise CommandError(
-            f"--ssh {text}: {path} is no agent's socket; add keys to an agent with ssh-add"
-        )
+        raise CommandError(f"--ssh {text}: {path} is no agent's socket; add keys to an agent with ssh-add")
     return identity, os.path.abspath(path)
 
 

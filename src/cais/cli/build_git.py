@@ -58,14 +58,17 @@ def checkout(address: str) -> tuple[str, str]:
 def _fetch(place: str, reference: str) -> None:
     if reference.startswith("-"):
         raise CommandError(f"unable to prepare context: invalid git reference: {reference}")
+    commit = "FETCH_HEAD"
     try:
         _git("-C", place, "fetch", "--quiet", "--depth", "1", "origin", "--", reference)
     except CommandError:
-        # Some servers give no single commit by its name alone.
-        _git("-C", place, "fetch", "--quiet", "--tags", "origin")
-        _git("-C", place, "checkout", "--quiet", reference)
-    else:
-        _git("-C", place, "checkout", "--quiet", "FETCH_HEAD")
+        # A server may give no commit without its history, or none by its number.
+        try:
+            _git("-C", place, "fetch", "--quiet", "origin", "--", reference)
+        except CommandError:
+            _git("-C", place, "fetch", "--quiet", "--tags", "origin")
+            commit = reference
+    _git("-C", place, "checkout", "--quiet", commit)
     if os.path.exists(os.path.join(place, ".gitmodules")):
         _git("-C", place, "submodule", "--quiet", "update", "--init", "--recursive", "--depth", "1")
 
