@@ -176,8 +176,8 @@ def test_an_offer_that_lies_is_refused(cais: Daemon) -> None:
 def test_secrets_reach_commands_and_nothing_else(cais: Daemon, folder: Path, tmp_path: Path) -> None:
     (folder / "Dockerfile").write_text(
         "FROM busybox\n"
-        "RUN --mount=type=secret,id=one [ $(cat /run/secrets/one) = hu""sh-file ]\n"
-        "RUN --mount=type=secret,id=TWO,env=X [ $X = hu""sh-variable ]\n"
+        "RUN --mount=type=secret,id=one [ $(cat /run/secrets/one) = hu''sh-file ]\n"
+        "RUN --mount=type=secret,id=TWO,env=X [ $X = hu''sh-variable ]\n"
     )
     (tmp_path / "secret").write_text("hush-file")
     words = ["--secret", f"id=one,src={tmp_path}/secret", "--secret", "id=TWO", str(folder)]

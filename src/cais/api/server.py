@@ -90,6 +90,7 @@ class ApiServer:
             connection.stop()
         if self._runner is not None:
             await self._runner.cleanup()
+        await self._builder.close()
         await self._tasks.close(timeout_seconds=0.5)
 
     async def _stop_accepting(self) -> None:

@@ -68,6 +68,10 @@ class Builder:
         self.kept = KeptContexts(engine.settings.data_root / "buildcontexts")
         self.cache = BuildCache(engine, self._caches, self.kept)
 
+    async def close(self) -> None:
+        """Wait for what goes on beside builds."""
+        await self.kept.close()
+
     async def build(self, options: BuildOptions, receive: Receive, tell: Tell) -> Image:
         """Build an image and name it. Cancelled, it ends what runs, and leaves nothing but what is cached.
 

@@ -15,7 +15,7 @@ import os
 import re
 import struct
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,6 +155,10 @@ class KeptContexts:
                 await to_the_end(asyncio.to_thread(_save_digests, found))
             self._release(found)
 
+    async def close(self) -> None:
+        """Wait until what was being removed is gone."""
+        await asyncio.gather(*self._removals, return_exceptions=True)
+
     async def all(self) -> list[Generation]:
         """The newest of each context."""
         await self._load()
@@ -178,9 +182,12 @@ class KeptContexts:
         generation.users -= used
         if generation.users == 0 and self._newest.get(generation.key) is not generation:
             self._by_id.pop(generation.id, None)
-            task = asyncio.create_task(asyncio.to_thread(remove_tree, generation.path), name="old context")
-            self._removals.add(task)
-            task.add_done_callback(self._removals.discard)
+            self._remove_later(generation.path)
+
+    def _remove_later(self, path: Path) -> None:
+        task = asyncio.create_task(asyncio.to_thread(remove_tree, path), name="old context")
+        self._removals.add(task)
+        task.add_done_callback(self._removals.discard)
 
     def _drop_offer(self, offered: str) -> None:
         self._release(self._pending.pop(offered).base)
@@ -200,8 +207,11 @@ class KeptContexts:
         await asyncio.shield(self._loaded)
 
     async def _read(self) -> None:
-        for generation in await asyncio.to_thread(lambda: list(_found(self._folder))):
+        found, useless = await asyncio.to_thread(_found, self._folder)
+        for generation in found:
             self._newest[generation.key] = self._by_id[generation.id] = generation
+        for path in useless:
+            self._remove_later(path)
 
 
 def _size(files: Files) -> int:
@@ -218,24 +228,22 @@ def _completed(pending: _Pending, path: Path) -> dict[int, bytes]:
     return {inode: known[inode] for inode in linked if inode in known}
 
 
-def _found(folder: Path) -> Iterator[Generation]:
-    """The whole generations that are on disk; the others are removed. Blocks."""
-    try:
-        keys = [path for path in folder.iterdir() if path.is_dir()]
-    except FileNotFoundError:
-        return
-    for key in keys:
-        whole = [path for path in key.iterdir() if (path / "manifest").is_file()]
-        whole.sort(key=lambda path: (path / "manifest").stat().st_mtime_ns)
-        for path in key.iterdir():
-            if not whole or path != whole[-1]:
-                remove_tree(path)
-        if whole and (generation := _read_whole(whole[-1])):
-            yield generation
+def _found(folder: Path) -> tuple[list[Generation], list[Path]]:
+    """The whole generations that are on disk, and the folders of what is none. Blocks."""
+    generations: list[Generation] = []
+    useless: list[Path] = []
+    for key in folder.iterdir() if folder.is_dir() else ():
+        paths = sorted(key.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        newest = next((path for path in reversed(paths) if (path / "manifest").is_file()), None)
+        generation = _read_whole(newest) if newest is not None else None
+        if generation is not None:
+            generations.append(generation)
+        useless += [path for path in paths if generation is None or path != generation.path]
+    return generations, useless
 
 
 def _read_whole(path: Path) -> Generation | None:
-    """A generation as it is on disk. One that a power cut may have damaged is removed: it was never synced."""
+    """A generation as it is on disk; None where a power cut may have damaged it, since it was never synced. Blocks."""
     try:
         if (path / "boot").read_text() == boot_id():
             generation = _read(path)
@@ -243,7 +251,6 @@ def _read_whole(path: Path) -> Generation | None:
                 return generation
     except (OSError, ValueError, InvalidArgument):
         pass
-    remove_tree(path)
     return None
 
 

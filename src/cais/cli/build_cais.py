@@ -40,9 +40,9 @@ def begin(call: Invocation, context: Context, view: View, query: Query, registri
             headers = {**registries, **_header({**extras, "Context": kept})}
             return builds.build(call.engine, query, pack("", alone, view.sent), headers)
         except EngineError as error:
-            if error.status != _NOT_FOUND or "context" not in error.message:
+            if error.status != _NOT_FOUND or error.message.startswith("No such image"):
                 raise
-            # Another build of this folder has replaced it meanwhile: all of it is sent, for this build alone.
+            # An older engine keeps none, or another build of this folder has replaced it meanwhile: all of it is sent.
     return builds.build(call.engine, query, context.blocks(view.sent), {**registries, **_header(extras)})
 
 

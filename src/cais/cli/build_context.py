@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from cais.build.ignore import Ignore, parse_ignore
 from cais.cli.build_files import Entry, pack, scan
 from cais.cli.command import CommandError
 from cais.cli.output import STDIN
@@ -14,6 +13,8 @@ from cais.errors import InvalidArgument
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from cais.build.ignore import Ignore
 
 _MAGIC_BYTES = 512
 _MAGICS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
@@ -44,11 +45,11 @@ class Folder(Context):
         self.root = root
         self.dockerfile = dockerfile
         self.text = text
-        self.ignore = Ignore(patterns)
         self.extra = extra
-        # The engine needs both, and leaves them out itself.
-        kept = [f"!{path}" for path in (".dockerignore", dockerfile) if path and self.ignore.leaves_out(path)]
-        self._sent_ignore = Ignore([*patterns, *kept]) if kept else self.ignore
+        self.ignore: Ignore | None = None
+        self._sent_ignore: Ignore | None = None
+        if patterns:
+            self.ignore, self._sent_ignore = _ignores(patterns, dockerfile)
         self.temporary = ""  # a folder that is thrown away with the context
 
     def entries(self) -> Iterator[Entry]:
@@ -66,6 +67,15 @@ class Folder(Context):
             from shutil import rmtree  # noqa: PLC0415
 
             rmtree(self.temporary, ignore_errors=True)
+
+
+def _ignores(patterns: list[str], dockerfile: str) -> tuple[Ignore, Ignore]:
+    """What is left out of a context, and what isn't even sent: the engine needs the Dockerfile and the patterns."""
+    from cais.build.ignore import Ignore  # noqa: PLC0415 -- takes as long to load as the rest
+
+    ignore = Ignore(patterns)
+    kept = [f"!{path}" for path in (".dockerignore", dockerfile) if path and ignore.leaves_out(path)]
+    return ignore, Ignore([*patterns, *kept]) if kept else ignore
 
 
 class Archive(Context):
@@ -203,12 +213,15 @@ def _ignore_patterns(root: str, dockerfile: str) -> list[str]:
         if name:
             try:
                 with open(os.path.join(root, name), "rb") as opened:
-                    return parse_ignore(opened.read())
+                    text = opened.read()
             except FileNotFoundError:
                 continue
             except OSError as error:
                 reason = (error.strerror or str(error)).lower()
                 raise CommandError(f"error checking context: open {os.path.join(root, name)}: {reason}") from error
+            from cais.build.ignore import parse_ignore  # noqa: PLC0415
+
+            return parse_ignore(text)
     return []
 
 
