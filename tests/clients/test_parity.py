@@ -17,7 +17,7 @@ RECORDED = PARITY / "scenarios"
 # Not 02-lifecycle: its "stop -t 0" races with a shell that may wake up first, for Docker too.
 SCENARIOS = (
     *(RECORDED / f"{name}.sh" for name in (
-        "01-run", "03-exec-logs-attach", "04-isolation", "10-restart-health", "11-many",
+        "01-run", "03-exec-logs-attach", "04-isolation", "09-build", "10-restart-health", "11-many",
     )),
     Path(__file__).parent / "scenarios/listing-and-waiting.sh",
 )  # fmt: skip
@@ -32,7 +32,6 @@ def _clients(caisd: Daemon, folder: Path) -> dict[str, str]:
 
 
 CASES = [(client, scenario) for scenario in SCENARIOS for client in ("docker", "cais")]
-CASES.append(("docker", RECORDED / "09-build.sh"))
 
 
 @pytest.mark.parametrize(("client", "scenario"), CASES, ids=lambda value: getattr(value, "stem", value))

@@ -87,10 +87,24 @@ def test_flags_are_parameters(canned: CannedEngine, folder: Path, monkeypatch: p
     assert loads(query.pop("labels")) == {"l": "v"}
     assert loads(query.pop("ulimits")) == [{"Name": "nofile", "Hard": 2, "Soft": 1}]
     assert query == {
-        "dockerfile": "Dockerfile", "version": "1", "rm": "1", "networkmode": "none", "target": "t",
-        "nocache": "1", "pull": "1", "squash": "1", "memory": "1073741824", "memswap": "-1", "shmsize": "1048576",
-        "cpuperiod": "100000", "cpuquota": "50000", "cpusetcpus": "0", "cpushares": "7", "cgroupparent": "p",
-        "extrahosts": "h:1.2.3.4", "platform": "linux/amd64",
+        "dockerfile": "Dockerfile",
+        "version": "1",
+        "rm": "1",
+        "networkmode": "none",
+        "target": "t",
+        "nocache": "1",
+        "pull": "1",
+        "squash": "1",
+        "memory": "1073741824",
+        "memswap": "-1",
+        "shmsize": "1048576",
+        "cpuperiod": "100000",
+        "cpuquota": "50000",
+        "cpusetcpus": "0",
+        "cpushares": "7",
+        "cgroupparent": "p",
+        "extrahosts": "h:1.2.3.4",
+        "platform": "linux/amd64",
     }
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _KEPT_LINES = 200
+_ONLY_STAGE = "stage-0"  # how a first stage without a name is called
 
 
 class Step:
@@ -85,11 +86,11 @@ class Steps:
 
     def plan(self, planned: list[dict[str, Any]]) -> None:
         stages = [str(step.get("stage", "")) for step in planned]
-        several = len(set(stages)) > 1 or any(stages)
+        several = set(stages) - {"", _ONLY_STAGE}
         for number, (step, stage) in enumerate(zip(planned, stages, strict=True), 1):
             place = f"{stages[:number].count(stage)}/{stages.count(stage)}"
             text = " ".join(str(step.get("text", "")).split())
-            where = f"{stage} {place}" if several and stage else place
+            where = f"{stage} {place}" if stage and several else place
             self.all[number] = Step(number, text, f"[{where}] {text}")
 
     def get(self, number: int) -> Step:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from cais.client.model import ProgressMessage
 
+_USUAL_SIZE = (80, 24)  # of a terminal that does not know its own
 _TAIL_LINES = 5
 _FAILED_LINES = 100
 _DIM, _BLUE, _RED, _END = "\x1b[2m", "\x1b[34m", "\x1b[31m", "\x1b[0m"
@@ -29,6 +30,7 @@ class View:
         self.steps = Steps()
         self.text: list[str] = []  # what an engine that tells no steps has written
         self.identity = ""
+        self.conclusion = ""  # what is said behind all steps: the image and its names
         self._latest = 0
 
     def take(self, message: ProgressMessage) -> None:
@@ -40,7 +42,9 @@ class View:
         elif isinstance(event, dict):
             self._event(event)
         elif "stream" in message:
-            if not self.steps.all:
+            if self.steps.all:
+                self.conclusion += message["stream"]
+            else:
                 self.text.append(message["stream"])
                 self.on_text(message["stream"])
         elif message.get("status"):
@@ -138,8 +142,7 @@ class Plain(View):
             self._write(f"#{step.number} DONE {step.seconds:.1f}s\n\n")
 
     def close(self, error: str) -> None:
-        if error:
-            self._write(failure_log(self.steps))
+        self._write(failure_log(self.steps) if error else self.conclusion)
 
 
 class Live(View):
@@ -162,11 +165,11 @@ class Live(View):
 
     def close(self, error: str) -> None:
         self._draw(final=True)
-        if error:
-            write_all(self._descriptor, _for(self._descriptor, failure_log(self.steps)))
+        write_all(self._descriptor, _for(self._descriptor, failure_log(self.steps) if error else self.conclusion))
 
     def _draw(self, *, final: bool = False) -> None:
-        columns, rows = terminal_size(self._descriptor) or (80, 24)
+        size = terminal_size(self._descriptor)
+        columns, rows = size if size and all(size) else _USUAL_SIZE
         picture = self._picture(columns, final=final)
         if not final and len(picture) > rows - 1:  # what has scrolled away cannot be drawn over
             picture = [picture[0], *picture[-(rows - 2) :]]
