@@ -134,6 +134,22 @@ def test_copies_of_every_kind(daemon: Daemon) -> None:
         assert said == expected, script
 
 
+def test_what_is_copied_over_what_is_there(daemon: Daemon) -> None:
+    files = {"d/a": "new", "d/sub/b": "new", "d/dir/c": "new", "e/a": "last", "e/sub/f": "more"}
+    base = "FROM busybox\nRUN mkdir -p /d/sub /d/dir /x && echo old | tee /d/a /d/sub/b /d/kept /d/sub/kept && {}\n"
+    made = build(daemon, base.format("ln -s /d/sub /way") + "COPY d e /d/\nCOPY d/sub /way\nCOPY d /\n", files).image
+    script = "cd /d; cat a sub/b dir/c sub/f kept sub/kept; cat /a /sub/b; readlink /way; stat -c %h a /a"
+    assert look(daemon, made, script) == "lastnewnewmoreold\nold\nnewnew/d/sub\n1\n1"
+    changed = build(daemon, f"FROM {made}\nRUN echo changed > /sub/b; rm /d/sub/b; cat /d/a > /d/dir/c\n").image
+    assert look(daemon, changed, "cat /sub/b /d/dir/c; ls /d/sub") == "changed\nlastf\nkept"
+    assert look(daemon, made, "cat /sub/b") == "new"
+    for prepare, error in (
+        ("rm /d/a; mkdir /d/a", "over the folder a"),
+        ("rm -r /d/sub; touch /d/sub", "non-directory: sub"),
+    ):
+        assert error in build(daemon, base.format(prepare) + "COPY d /d\n", files).error
+
+
 def test_what_cannot_be_copied(daemon: Daemon) -> None:
     for lines, error in (
         ("COPY nope /", "COPY failed: file not found in build context or excluded by .dockerignore: stat nope: "

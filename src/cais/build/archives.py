@@ -9,9 +9,10 @@ from cais.distribution.compression import decompressed
 from cais.errors import CaisError
 from cais.linux.fs import open_in_root
 from cais.storage.tarstream import BLOCK, Entry, Source, TarReader
-from cais.storage.unpack import Unpacker, translate, unpack
+from cais.storage.unpack import Unpacker, translate
 
 _MAGIC: Final = slice(257, 262)
+_CAPABILITY: Final = b"security.capability"
 
 
 class _File:
@@ -58,24 +59,31 @@ def unpack_archive(root: int, path: str, folder: int, look: Look, scratch: str) 
     try:
         reader = TarReader(decompressed(_File(file)))
         with Unpacker(f"/proc/self/fd/{folder}/.", (), scratch) as unpacker:
-            for entry in reader:
-                try:
-                    unpacker.add(_dressed(entry, look), reader)
-                except OSError as error:
-                    raise translate(error, entry) from error
+            _add_all(unpacker, reader, look)
             unpacker.finish()
     finally:
         os.close(file)
 
 
 def unpack_context(source: Source, folder: str, scratch: str) -> None:
-    """Unpack a plain archive into an empty folder that nobody else can reach. Blocks.
+    """Unpack a plain archive into an empty folder that nobody else can reach; everything belongs to root. Blocks.
 
     Raises: InvalidArgument for what an archive may not have; Unavailable when the disk is full.
     """
     reader = TarReader(source)
-    unpack(reader, folder, (), scratch)
+    look = Look(archive_owner=(0, 0))
+    with Unpacker(folder, (), scratch) as unpacker:
+        _add_all(unpacker, reader, look)
+        unpacker.finish()
     reader.drain()
+
+
+def _add_all(unpacker: Unpacker, reader: TarReader, look: Look) -> None:
+    for entry in reader:
+        try:
+            unpacker.add(_dressed(entry, look), reader)
+        except OSError as error:
+            raise translate(error, entry) from error
 
 
 def _dressed(entry: Entry, look: Look) -> Entry:
@@ -84,5 +92,5 @@ def _dressed(entry: Entry, look: Look) -> Entry:
     mtime_ns = entry.mtime_ns if look.time_ns is None else look.time_ns
     return Entry(
         entry.name, entry.kind, entry.mode, uid, gid, entry.size, mtime_ns, entry.link, entry.major, entry.minor,
-        entry.xattrs,
+        {name: value for name, value in entry.xattrs.items() if name == _CAPABILITY} if entry.xattrs else {},
     )  # fmt: skip

@@ -6,12 +6,13 @@ is made below it replaces a link and follows none.
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
 from cais.build import trees
+from cais.build.linking import MOST_LINKS, LinkedFolder, Links
 from cais.build.modes import Mode
 from cais.errors import InvalidArgument
 from cais.linux.fs import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, make_directories, open_in_root, openat2
@@ -38,6 +39,16 @@ class Look:
         """User and group of a copy."""
         return (info.st_uid, info.st_gid) if self.owner is None else self.owner
 
+    def is_kept(self, info: os.stat_result) -> bool:
+        """Whether a copy of a file would have all that the file has."""
+        return (
+            stat.S_ISREG(info.st_mode)
+            and self.ids(info) == (info.st_uid, info.st_gid)
+            and self.mode_of(info) == stat.S_IMODE(info.st_mode)
+            and self.time_ns in {None, info.st_mtime_ns}
+            and info.st_nlink < MOST_LINKS
+        )
+
     def mode_of(self, info: os.stat_result) -> int:
         """The permissions of a copy."""
         mode = stat.S_IMODE(info.st_mode)
@@ -52,9 +63,13 @@ class Look:
 class Copying:
     """Copies into one stage's root, an open folder. Everything blocks, and raises OSError or InvalidArgument."""
 
-    def __init__(self, root: int, look: Look) -> None:
+    def __init__(self, root: int, look: Look, check: Callable[[], None] = lambda: None) -> None:
+        """check: is called now and then; what it raises ends a copy."""
         self._root = root
-        self._look = look
+        self.look = look
+        self._check = check
+        self.links = Links()
+        """What is still to be linked, when the root is mounted no more."""
 
     def is_folder(self, path: str) -> bool:
         """Whether a path of the stage leads to a folder."""
@@ -64,13 +79,19 @@ class Copying:
             return False
         return True
 
-    def copy(self, tree: int, source: str, destination: str, skip: trees.Skip | None = None) -> None:
+    def copy(
+        self, tree: int, source: str, destination: str, skip: trees.Skip | None = None, *, links: bool = False
+    ) -> None:
         """Copy what a path of the tree leads to. A folder gives what is in it; a file becomes the destination, or goes
-        into it where that ends with a slash or is a folder."""
+        into it where that ends with a slash or is a folder.
+
+        links: files may be shared with the tree, which is no mount of its own; those are left to `self.links`.
+        """
         with trees.opened(tree, source) as found:
             info = os.fstat(found)
             if stat.S_ISDIR(info.st_mode):
-                self._copy_folder(found, destination, skip)
+                base = _path_below(tree, found) if links else None
+                self._copy_folder(found, destination, skip, base)
                 return
             name = PurePosixPath(source).name
             if skip is not None and skip(name, False):
@@ -91,10 +112,10 @@ class Copying:
             file = os.open(name, _NEW_FILE, 0o600, dir_fd=folder)
             try:
                 _write_all(file, content)
-                os.fchown(file, *(self._look.owner or (0, 0)))
-                os.fchmod(file, mode if self._look.mode is None else self._look.mode.applied(mode, is_folder=False))
-                if self._look.time_ns is not None:
-                    os.utime(file, ns=(self._look.time_ns, self._look.time_ns))
+                os.fchown(file, *(self.look.owner or (0, 0)))
+                os.fchmod(file, mode if self.look.mode is None else self.look.mode.applied(mode, is_folder=False))
+                if self.look.time_ns is not None:
+                    os.utime(file, ns=(self.look.time_ns, self.look.time_ns))
             finally:
                 os.close(file)
         finally:
@@ -118,7 +139,7 @@ class Copying:
             missing.append(known)
             known = known.parent
         folder = make_directories(self._root, path or "/")
-        owner = self._look.owner
+        owner = self.look.owner
         for made in missing:
             if owner not in (None, (0, 0)):
                 descriptor = open_in_root(self._root, str(made), os.O_RDONLY | os.O_DIRECTORY)
@@ -128,36 +149,69 @@ class Copying:
                     os.close(descriptor)
         return folder
 
-    def _copy_folder(self, found: int, destination: str, skip: trees.Skip | None) -> None:
+    def _copy_folder(self, found: int, destination: str, skip: trees.Skip | None, base: str | None) -> None:
+        """base: the path of the folder in its tree, where its files may be linked."""
         target = self._make_folders(destination)
         source = trees.reopen(found, os.O_RDONLY | os.O_DIRECTORY)
         made: list[tuple[str, os.stat_result]] = []
+        fresh: set[str] = set()
         try:
             for path, descriptor, entries in trees.folders(source):
-                below = -1
-                for name, info in entries:
-                    whole = f"{path}/{name}" if path else name
-                    is_folder = stat.S_ISDIR(info.st_mode)
-                    if skip is not None and skip(whole, is_folder):
-                        continue
-                    if below < 0:
-                        below = self._open_below(target, path)
-                    if is_folder:
-                        self._make_folder(below, name, info)
-                        made.append((whole, info))
-                    else:
-                        self._copy_entry(descriptor, name, info, below)
-                if below >= 0:
-                    os.close(below)
-            for path, info in reversed(made):  # a folder's time is that of the last thing made in it
-                descriptor = openat2(target, path, os.O_RDONLY | os.O_DIRECTORY, resolve=_STRICT)
+                self._check()
+                chosen = [
+                    (name, info)
+                    for name, info in entries
+                    if skip is None or not skip(f"{path}/{name}" if path else name, stat.S_ISDIR(info.st_mode))
+                ]
+                if not chosen:
+                    continue
+                below = self._open_below(target, path)
                 try:
-                    os.utime(descriptor, ns=self._look.times(info))
+                    linked = None if base is None else f"{base}/{path}".strip("/")
+                    self._copy_entries(descriptor, chosen, below, linked, is_fresh=path in fresh)
+                    for name, info in chosen:
+                        if stat.S_ISDIR(info.st_mode):
+                            whole = f"{path}/{name}" if path else name
+                            if self._make_folder(below, name, info):
+                                fresh.add(whole)
+                            made.append((whole, info))
                 finally:
-                    os.close(descriptor)
+                    os.close(below)
+            self._set_times(target, made)
         finally:
             os.close(source)
             os.close(target)
+
+    def _copy_entries(
+        self, folder: int, entries: trees.Entries, target: int, linked: str | None, *, is_fresh: bool
+    ) -> None:
+        """What is in a folder but for its folders: linked, where that is the same, or copied."""
+        links: LinkedFolder | None = None
+        for name, info in entries:
+            if stat.S_ISDIR(info.st_mode):
+                continue
+            if linked is None or not self.look.is_kept(info):
+                self._copy_entry(folder, name, info, target)
+                continue
+            if not is_fresh:
+                self._make_room(target, name)
+            if links is None:
+                links = LinkedFolder(linked, os.readlink(f"/proc/self/fd/{target}").strip("/"))
+                self.links.folders.append(links)
+                _copy_up(target)
+            links.names.append(name)
+
+    def _set_times(self, target: int, made: list[tuple[str, os.stat_result]]) -> None:
+        """A folder's time is that of the last thing made in it; it gets the one of its source."""
+        if self.links.folders:
+            base = os.readlink(f"/proc/self/fd/{target}").strip("/")
+            self.links.times += [(f"{base}/{path}".strip("/"), self.look.times(info)) for path, info in made]
+        for path, info in reversed(made):
+            descriptor = openat2(target, path, os.O_RDONLY | os.O_DIRECTORY, resolve=_STRICT)
+            try:
+                os.utime(descriptor, ns=self.look.times(info))
+            finally:
+                os.close(descriptor)
 
     def _open_below(self, target: int, path: str) -> int:
         """A folder below the destination. One that was left out itself is made when something in it was not."""
@@ -166,18 +220,26 @@ class Copying:
         except FileNotFoundError:
             return make_directories(target, path)
 
-    def _make_folder(self, parent: int, name: str, info: os.stat_result) -> None:
+    def _make_folder(self, parent: int, name: str, info: os.stat_result) -> bool:
+        """Whether it is new."""
+        is_new = True
         try:
             os.mkdir(name, 0o700, dir_fd=parent)
         except FileExistsError:
+            is_new = False
             if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
                 raise InvalidArgument(f"cannot copy to non-directory: {name}") from None
         folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
         try:
-            os.fchown(folder, *self._look.ids(info))
-            os.fchmod(folder, self._look.mode_of(info))
+            os.fchown(folder, *self.look.ids(info))
+            os.fchmod(folder, self.look.mode_of(info))
         finally:
             os.close(folder)
+        return is_new
+
+    def copy_entry(self, folder: int, name: str, target: int) -> None:
+        """Copy one file of an open folder into another one."""
+        self._copy_entry(folder, name, os.stat(name, dir_fd=folder, follow_symlinks=False), target)
 
     def _copy_entry(self, folder: int, name: str, info: os.stat_result, target: int) -> None:
         """A file, link or device of a folder. Sockets, which no layer can hold, are left out."""
@@ -216,10 +278,10 @@ class Copying:
             copy = os.open(name, _NEW_FILE, 0o600, dir_fd=folder)
         try:
             _copy_content(file, copy)
-            os.fchown(copy, *self._look.ids(info))
-            os.fchmod(copy, self._look.mode_of(info))
+            os.fchown(copy, *self.look.ids(info))
+            os.fchmod(copy, self.look.mode_of(info))
             _copy_capability(file, copy)
-            os.utime(copy, ns=self._look.times(info))
+            os.utime(copy, ns=self.look.times(info))
         finally:
             os.close(copy)
 
@@ -234,15 +296,22 @@ class Copying:
 
     def _dress(self, folder: int, name: str, info: os.stat_result) -> None:
         """Owner, mode and time of what cannot be opened."""
-        os.chown(name, *self._look.ids(info), dir_fd=folder, follow_symlinks=False)
+        os.chown(name, *self.look.ids(info), dir_fd=folder, follow_symlinks=False)
         if not stat.S_ISLNK(info.st_mode):
-            os.chmod(name, self._look.mode_of(info), dir_fd=folder)
-        os.utime(name, ns=self._look.times(info), dir_fd=folder, follow_symlinks=False)
+            os.chmod(name, self.look.mode_of(info), dir_fd=folder)
+        os.utime(name, ns=self.look.times(info), dir_fd=folder, follow_symlinks=False)
 
 
-def sources(tree: int, patterns: Sequence[str]) -> list[str]:
-    """The paths that the sources of one COPY mean, in their order."""
-    return [path for pattern in patterns for path in trees.expand(tree, pattern)]
+def _path_below(tree: int, found: int) -> str | None:
+    """The path below an open tree that an open folder has really; None where it has none."""
+    top, path = (os.readlink(f"/proc/self/fd/{descriptor}") for descriptor in (tree, found))
+    return path.removeprefix(top).strip("/") if f"{path}/".startswith(f"{top}/") else None
+
+
+def _copy_up(folder: int) -> None:
+    """Have overlayfs make a folder in the read-write layer, if it is not there yet, by changing nothing about it."""
+    info = os.stat(".", dir_fd=folder)
+    os.utime(".", ns=(info.st_atime_ns, info.st_mtime_ns), dir_fd=folder)
 
 
 def _copy_content(source: int, copy: int) -> None:

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import stat
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -52,6 +53,10 @@ class StepFolder:
         """A folder without anything, for what has no layer below it."""
         return self.path / "empty"
 
+    def new_work(self) -> Path:
+        """Another folder for overlayfs: one that a volatile mount has had is not taken again."""
+        return Path(tempfile.mkdtemp(prefix="work-", dir=self.path))
+
     def make(self) -> None:
         """Make the folders. Raises: OSError."""
         self.path.mkdir(mode=0o700)
@@ -67,7 +72,8 @@ def writable(lower: Sequence[str], step: StepFolder) -> Iterator[int]:
     Raises: OSError.
     """
     below = list(lower) or [str(step.empty)]
-    options: list[tuple[str, str | None]] = [("upperdir", str(step.diff)), ("workdir", str(step.work)), *_PLAIN]
+    work = step.new_work()
+    options: list[tuple[str, str | None]] = [("upperdir", str(step.diff)), ("workdir", str(work)), *_PLAIN]
     with _mounted(below, [*options, ("volatile", None)], _SAFE) as root:
         yield root
 

@@ -189,8 +189,7 @@ class StageRun:
             )
 
             def copy() -> None:
-                with rootfs.writable(lower, step) as root:
-                    transfer.carry_out(root, items, line, work)
+                transfer.carry_out(lower, step, items, line, work)
 
             await _in_thread(copy)
 

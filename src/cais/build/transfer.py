@@ -3,16 +3,18 @@
 import contextlib
 import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
 from cais.build import instructions as kinds
-from cais.build import trees
+from cais.build import rootfs, trees
 from cais.build.archives import is_archive, unpack_archive
 from cais.build.copying import Copying, Look
 from cais.build.ignore import Ignore
 from cais.build.modes import parse_mode
+from cais.build.rootfs import StepFolder
 from cais.build.sources import Source
 from cais.errors import InvalidArgument
 from cais.runtime import users
@@ -106,27 +108,42 @@ class Work:
     check: Callable[[], None]
 
 
-def carry_out(root: int, items: Sequence[Item], line: kinds.Transfer, work: Work) -> None:
-    """Copy into a stage's root. Blocks. Raises: InvalidArgument, OSError, and what `check` does."""
-    owner = owner_of(root, line.chown)
-    look = Look(
-        owner=owner,
-        archive_owner=owner if line.chown else None,
-        mode=parse_mode(line.chmod) if line.chmod else None,
-        time_ns=work.time_ns,
-    )
-    copying = Copying(root, look)
-    for item in items:
-        work.check()
-        with item.source.opened() as tree:
-            if item.unpack:
-                folder = copying.folder(item.destination)
-                try:
-                    unpack_archive(tree, item.path, folder, look, work.scratch)
-                finally:
-                    os.close(folder)
-            else:
-                copying.copy(tree, item.path, item.destination, item.skip)
+def carry_out(lower: Sequence[str], step: StepFolder, items: Sequence[Item], line: kinds.Transfer, work: Work) -> None:
+    """Copy into a stage whose layers are `lower`. Blocks. Raises: InvalidArgument, OSError, and what `check` does."""
+    with ExitStack() as stack:
+        root = stack.enter_context(rootfs.writable(lower, step))
+        owner = owner_of(root, line.chown)
+        look = Look(
+            owner=owner,
+            archive_owner=owner if line.chown else None,
+            mode=parse_mode(line.chmod) if line.chmod else None,
+            time_ns=work.time_ns,
+        )
+        for item in items:
+            work.check()
+            copying = Copying(root, look, work.check)
+            with item.source.opened() as tree:
+                _carry_out(copying, tree, item, work)
+                if copying.links.folders:
+                    stack.close()
+                    copying.links.carry_out(tree, step.diff, copying.copy_entry, work.check)
+                    root = stack.enter_context(rootfs.writable(lower, step))
+        _write_files(Copying(root, look), line, work)
+
+
+def _carry_out(copying: Copying, tree: int, item: Item, work: Work) -> None:
+    if not item.unpack:
+        copying.copy(tree, item.path, item.destination, item.skip, links=len(item.source.layers) == 1)
+        return
+    folder = copying.folder(item.destination)
+    try:
+        unpack_archive(tree, item.path, folder, copying.look, work.scratch)
+    finally:
+        os.close(folder)
+
+
+def _write_files(copying: Copying, line: kinds.Transfer, work: Work) -> None:
+    """The files that stand in the Dockerfile."""
     for file in line.files:
         aim = work.destination
         if aim.endswith("/") or copying.is_folder(aim):

@@ -159,7 +159,7 @@ class TarReader:
         return header
 
     def _skip(self) -> None:
-        """Pass over the rest of the current entry. The docker client leaves out the padding of an archive's last one."""
+        """Pass over the rest of the current entry. The docker client may leave out the last padding."""
         for _ in self.chunks():
             pass
         left, self._padding = self._padding, 0
