@@ -153,7 +153,8 @@ class Outline(Record):
 class ExecRequest(Record):
     """A further process in a running container.
 
-    process: an OCI process object. open_stdin: a client may write to it.
+    process: an OCI process object. open_stdin: a client may write to it. waits_inside: its seccomp filter lets it wait
+    for a signal, so that it can be in the container before it is started.
     """
 
     id: str
@@ -161,6 +162,7 @@ class ExecRequest(Record):
     open_stdin: bool = False
     seccomp: str | None = None
     terminal_size: tuple[int, int] | None = None
+    waits_inside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
