@@ -24,6 +24,7 @@ from cais.engine import attach, changes, explain, explain_run, export, logs, rec
 from cais.engine.adjust import Adjustments
 from cais.engine.container import Condition, Container
 from cais.engine.containers import Containers
+from cais.engine.copying import Copying
 from cais.engine.events import EventBus
 from cais.engine.execs import Execs
 from cais.engine.explain import Sources
@@ -76,6 +77,7 @@ class Engine:
         self.containers: Containers
         self.lifecycle: Lifecycle
         self.adjust: Adjustments
+        self.copying: Copying
         self.execs: Execs
         self._health: HealthChecks
 
@@ -245,6 +247,9 @@ class Engine:
             settings=self.settings, host=self.host, containers=self.containers, events=self.events,
             watcher=self._health,
         )  # fmt: skip
+        self.copying = Copying(
+            settings=self.settings, containers=self.containers, images=self.images, events=self.events
+        )
         self.images.users = self._users_of
         self._pruning = Pruning(self.containers, self.lifecycle, self.events)
 
