@@ -334,6 +334,7 @@ async def test_an_archive_that_is_a_bomb_itself_takes_neither_memory_nor_disk(im
     with pytest.raises(InvalidArgument, match=r"neither manifest\.json nor index\.json"):
         await images.load(body(packed))
     assert peak_kilobytes() - before < 60_000
+    await images._store.trash.empty()
     assert list((tmp_path / "one" / "tmp" / "images").iterdir()) == []
 
 

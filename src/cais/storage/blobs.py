@@ -14,7 +14,7 @@ import os
 import re
 import threading
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +30,9 @@ _HEX: Final = re.compile(r"[0-9a-f]{64}")
 class BlobStore:
     """Blobs in one folder, for any thread. `temporary` is a folder of the same file system that is swept at start."""
 
-    def __init__(self, root: Path, temporary: Path) -> None:
+    def __init__(self, root: Path, temporary: Path, *, make_room: Callable[[], None] | None = None) -> None:
+        """make_room: is called before bytes are written, and may wait for some room on the disk."""
+        self._make_room = make_room
         self._root = root
         self._temporary = temporary
         self._lock = threading.Lock()
@@ -120,7 +122,7 @@ class BlobStore:
         with self._lock:
             earlier = None if expected is None else self._partial.pop(expected, None)
         try:
-            return BlobWriter(path, expected, self._publish, self._keep_partial, earlier)
+            return BlobWriter(path, expected, self._publish, self._keep_partial, earlier, make_room=self._make_room)
         except OSError as error:
             raise Unavailable(f"store a blob: {error.strerror}") from error
 

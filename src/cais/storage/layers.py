@@ -130,14 +130,37 @@ class Lease:
         return layer
 
 
+def _nothing() -> None:
+    pass
+
+
+def _remove_now(path: Path) -> None:
+    try:
+        remove_tree(path)
+    except OSError as error:  # out of the way it is; the next start tries again
+        _log.warning("remove layer files at %s: %s", path, error)
+
+
 class LayerStore:
     """The layers in one folder. `temporary` is a folder of the same file system that is swept at start.
 
     blobs: where their archives are; opened before this is.
+    discard: has a folder deleted that is out of the way, from any thread; without it that is done at once.
+    make_room: waits, where the disk is nearly full, until what was discarded is deleted.
     """
 
-    def __init__(self, root: Path, temporary: Path, blobs: BlobStore) -> None:
+    def __init__(
+        self,
+        root: Path,
+        temporary: Path,
+        blobs: BlobStore,
+        *,
+        discard: Callable[[Path], None] | None = None,
+        make_room: Callable[[], None] = _nothing,
+    ) -> None:
         self.blobs = blobs
+        self._discard = discard or _remove_now
+        self._make_room = make_room
         self._root = root
         self._temporary = temporary
         self._lock = threading.Lock()
@@ -227,7 +250,7 @@ class LayerStore:
     def release(self, chain_ids: Iterable[str]) -> list[str]:
         """Count one user less for each; layers that nobody uses any more go, and those below that only they used.
 
-        They are out of the way at once, and their files are removed before this returns. Blocks: for a thread.
+        They are out of the way when this returns; their files are discarded. Blocks: for a thread.
         Returns: the layers that went, topmost first.
         """
         gone: list[str] = []
@@ -247,10 +270,7 @@ class LayerStore:
                 if layer.parent is not None:
                     waiting.insert(0, layer.parent)
         for path in moved:
-            try:
-                remove_tree(path)
-            except OSError as error:  # out of the way it is; the next start tries again
-                _log.warning("remove layer files at %s: %s", path, error)
+            self._discard(path)
         return gone
 
     def add(
@@ -268,7 +288,7 @@ class LayerStore:
             os.chmod(staging / "diff", 0o755)  # noqa: S103  whatever the umask
             lower = [str(self.path(layer.chain_id)) for layer in self.chain(parent)]
             hashed = hashlib.sha256()
-            with ReadAhead(Tee(source, hashed.update), interrupt) as ahead:
+            with ReadAhead(Tee(source, self._hashing(hashed)), interrupt) as ahead:
                 reader = TarReader(ahead)
                 size_bytes = unpack(reader, str(staging / "diff"), lower, str(staging))
                 reader.drain()
@@ -281,6 +301,13 @@ class LayerStore:
             raise Unavailable(f"store a layer: {error.strerror}") from error
         finally:
             remove_tree(staging)
+
+    def _hashing(self, hashed: "hashlib._Hash") -> Callable[[bytes], None]:
+        def take(piece: bytes) -> None:
+            self._make_room()
+            hashed.update(piece)
+
+        return take
 
     def _publish(self, layer: Layer, staging: Path) -> Layer:
         if layer.chain_id not in self._layers:
