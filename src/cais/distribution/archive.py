@@ -32,10 +32,11 @@ _REF_ANNOTATION = "org.opencontainers.image.ref.name"
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file of the archive, where it is kept now."""
+    """A file of the archive, where it is kept now. digest: its content's, where its name says one and that is verified."""
 
     path: Path
     size_bytes: int
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,8 +144,8 @@ def _stage(pipe: Pipe, folder: Path) -> Contents:
         match entry.kind:
             case Kind.FILE:
                 path = folder / str(number)
-                _keep(path, name, entry, reader)
-                contents.add_file(name, Member(path, entry.size))
+                digest = _keep(path, name, entry, reader)
+                contents.add_file(name, Member(path, entry.size, digest))
             case Kind.SYMLINK | Kind.HARDLINK:
                 contents.add_link(name, os.fsdecode(entry.link), hard=entry.kind is Kind.HARDLINK)
             case _:
@@ -154,8 +154,11 @@ def _stage(pipe: Pipe, folder: Path) -> Contents:
     return contents
 
 
-def _keep(path: Path, name: str, entry: Entry, reader: TarReader) -> None:
-    """Write one member. Raises: InvalidArgument when its name is a digest that its content does not have."""
+def _keep(path: Path, name: str, entry: Entry, reader: TarReader) -> str:
+    """Write one member; returns the digest of its content if its name is that.
+
+    Raises: InvalidArgument when its name is a digest that its content does not have.
+    """
     named = _BLOB_NAME.fullmatch(name)
     hashed = hashlib.sha256() if named else None
     with open(path, "xb", buffering=0) as file:
@@ -165,6 +168,7 @@ def _keep(path: Path, name: str, entry: Entry, reader: TarReader) -> None:
             raise Unavailable(f"keep the archive: {error.strerror}") from error
     if named and hashed and hashed.hexdigest() != named[1]:
         raise InvalidArgument(f"invalid archive: the content of {name!r} has another digest")
+    return f"sha256:{named[1]}" if named else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,14 +190,28 @@ class _Loading:
         known = self.lease.keep(chain_id)
         if known is None or not self.lease.archives(known):  # loading again repairs what has no blob
             meter = Meter(self.report, "Loading layer", short_id(diff_id), member.size_bytes, self.stopped)
-            unpack_file(self.lease, member.path, parent, diff_id, meter)
+            unpack_file(self.lease, member.path, parent, diff_id, meter, digest=member.digest)
         return chain_id
 
 
-def unpack_file(lease: Lease, path: Path, parent: str | None, diff_id: str | None, meter: Meter) -> Layer:
-    """Unpack a layer's archive from a file, see `unpack_stream`. Raises also: Stopped when the meter says so."""
+def unpack_file(
+    lease: Lease, path: Path, parent: str | None, diff_id: str | None, meter: Meter, *, digest: str = ""
+) -> Layer:
+    """Unpack a layer's archive from a file, see `unpack_stream`. Raises also: Stopped when the meter says so.
+
+    digest: that of the file, whose content has been verified: it becomes the blob itself if it can.
+    """
     with open(path, "rb", buffering=0) as file:
-        layer = unpack_stream(lease, metered(file, meter), parent, diff_id)
+        source = metered(file, meter)
+        format_, whole = peek(source)
+        media_type = _KEPT_AS_RECEIVED.get(format_)
+        if digest and media_type:
+            layer = lease.unpack(decompressed(whole), parent, diff_id)
+            if not lease.archives(layer):
+                lease.adopt(path, digest)
+                lease.attach(layer, LayerBlob(digest, media_type, os.fstat(file.fileno()).st_size))
+        else:
+            layer = unpack_stream(lease, whole, parent, diff_id)
     meter.tell()
     return layer
 

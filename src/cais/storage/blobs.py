@@ -126,6 +126,27 @@ class BlobStore:
         except OSError as error:
             raise Unavailable(f"store a blob: {error.strerror}") from error
 
+    def adopt(self, path: Path, digest: str, *, retain: bool = False) -> None:
+        """Make a file a blob; it keeps its name too, and must not be changed any more.
+
+        Whoever calls has seen that its content has the digest. retain: count one user of it.
+        Raises: Unavailable when it cannot be brought to the disk.
+        """
+        linked = self._temporary / f"blob-{hex_of(digest)[:12]}-{os.urandom(8).hex()}"
+        try:
+            os.link(path, linked)
+            fd = os.open(linked, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fchmod(fd, 0o600)
+                os.fsync(fd)
+                size_bytes = os.fstat(fd).st_size
+            finally:
+                os.close(fd)
+            self._publish(linked, digest, size_bytes, retain)
+        except OSError as error:
+            linked.unlink(missing_ok=True)
+            raise Unavailable(f"store blob {digest}: {error.strerror}") from error
+
     def partial(self, digest: str) -> int:
         """The bytes that an interrupted writer of the blob has left, until caisd ends or `forget_partial`."""
         with self._lock:
