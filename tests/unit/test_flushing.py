@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cais.storage import flushing
+from cais.linux.sync import syncfs
 from cais.storage.flushing import Flushing
 
 
@@ -14,13 +14,12 @@ from cais.storage.flushing import Flushing
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The threads that have synced; the file system is, too."""
     threads: list[str] = []
-    real = flushing.syncfs
 
     def note(fd: int) -> None:
         threads.append(threading.current_thread().name)
-        real(fd)
+        syncfs(fd)
 
-    monkeypatch.setattr(flushing, "syncfs", note)
+    monkeypatch.setattr("cais.storage.flushing.syncfs", note)
     return threads
 
 
@@ -45,7 +44,7 @@ def test_what_failed_in_between_is_told_at_the_end(tmp_path: Path, monkeypatch: 
     def fail(_: int) -> None:
         raise OSError(5, os.strerror(5))
 
-    monkeypatch.setattr(flushing, "syncfs", fail)
+    monkeypatch.setattr("cais.storage.flushing.syncfs", fail)
     with pytest.raises(OSError, match="Input/output error"), Flushing(tmp_path) as writing:
         writing.add(1 << 30)
         writing.finish()
