@@ -122,12 +122,16 @@ class Engine:
 
     async def attach(self, container: Container, connection: socket.socket, options: attach.AttachOptions) -> None:
         """Serves a client on its connection, which is taken over."""
-        earlier = None
+        history = None
         if options.logs:
             wanted = logs.LogOptions(stdout=options.stdout, stderr=options.stderr)
             framed = not (container.record.config.Tty or options.raw)
-            earlier = logs.read(self._log_path(container), wanted, framed)
-        await attach.attach(container, connection, options, self.events, earlier)
+            history = logs.History(self._log_path(container), wanted, framed)
+        try:
+            await attach.attach(container, connection, options, self.events, history)
+        finally:
+            if history is not None:
+                history.close()
 
     def logs(self, container: Container, options: logs.LogOptions) -> AsyncGenerator[bytes, None]:
         """The log of a container, framed unless it has a terminal. Raises Unsupported when it keeps none."""

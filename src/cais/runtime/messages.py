@@ -4,7 +4,8 @@
       │                                        │ ▲
       │◀── started | failed ───────────────────┘ │          the control channel, made by caisd with each start;
       │◀── exited, exec-exited, detached, oom ───┘          a later caisd connects to monitor.sock and gets `hello`
-      │─── attach, resize, signal, exec, pids ─▶ monitor ── replies carry the request's `seq`
+      │─── attach, resize, signal, exec, pids ─▶ monitor ── replies carry the request's `seq`; with `after_log`, attach
+      │                                                     brings a gate too, and is told where the log stands
       │─── prepare, forget (an exec) ──────────▶ monitor ── no reply
 
     first process ◀── launch (the request, its ends of the pipes) ── monitor
