@@ -169,3 +169,24 @@ def test_rates_of_block_devices(caisd: Daemon) -> None:
     ]
     bad = create(caisd, "true", host_config={"BlkioDeviceReadBps": [{"Path": "/dev/null", "Rate": 1}]})
     assert refused(caisd, "POST", f"/containers/{bad}/start") == (400, "/dev/null is not a block device")
+
+
+def test_a_cgroup_namespace_of_its_own_is_rooted_at_the_container_s_groups(caisd: Daemon) -> None:
+    container = caisd.docker_output("run", "-d", "--cgroupns", "private", "busybox", "sleep", "1000")
+    assert _namespace(caisd, container, "cgroup") != os.readlink("/proc/self/ns/cgroup")
+    for lines in (
+        caisd.docker_output("exec", container, "cat", "/proc/self/cgroup"),
+        caisd.docker_output("exec", container, "cat", "/proc/1/cgroup"),
+    ):
+        assert {line.split(":", 2)[2] for line in lines.splitlines()} == {"/"}
+    mounted = [
+        line.split() for line in caisd.docker_output("exec", container, "cat", "/proc/1/mountinfo").splitlines()
+        if " - cgroup" in line
+    ]  # fmt: skip
+    assert mounted
+    assert {fields[3] for fields in mounted} == {"/"}
+
+
+def test_the_cgroup_namespace_of_the_host(caisd: Daemon) -> None:
+    container = caisd.docker_output("run", "-d", "--cgroupns", "host", "busybox", "sleep", "1000")
+    assert _namespace(caisd, container, "cgroup") == os.readlink("/proc/self/ns/cgroup")
