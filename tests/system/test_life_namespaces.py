@@ -113,7 +113,26 @@ def test_options_that_exclude_each_other(caisd: Daemon) -> None:
     assert answer({"UsernsMode": "mine"})[0] == 501
     quota = "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"
     assert answer({"StorageOpt": {"size": "1G"}}) == (400, quota)
+    maximum = "invalid QoS settings: linux does not support configuration of maximum"
+    assert answer({"IOMaximumIOps": 1}) == (400, f"{maximum} IOPs")
+    assert answer({"IOMaximumBandwidth": 1}) == (400, f"{maximum} bandwidth")
+    assert answer({"KernelMemoryTCP": 1})[0] == 501
     assert answer({"Runtime": "kata"}) == (400, "unknown or invalid runtime name: kata")
+
+
+def test_limits_that_linux_does_not_have_are_warned_of(caisd: Daemon) -> None:
+    body = {"Image": "busybox", "HostConfig": {"KernelMemory": 10000000, "CpuCount": 1, "CpuPercent": 5}}
+    created = caisd.ask("POST", "/containers/create", body).json
+    assert [warning.text.partition(".")[0] for warning in created["Warnings"].items] == [
+        "Your kernel does not support kernel memory limit capabilities or the cgroup is not mounted",
+        "CpuCount is only supported on Windows",
+        "CpuPercent is only supported on Windows",
+    ]
+    container = created["Id"].text
+    assert "KernelMemory" not in caisd.inspect(container)["HostConfig"]
+    assert refused(caisd, "POST", f"/containers/{container}/start?checkpoint=x") == (
+        400, "checkpoint is only supported in experimental mode"
+    )  # fmt: skip
 
 
 @pytest.fixture
