@@ -111,6 +111,8 @@ class ContainerHandlers:
 
     async def start(self, request: web.Request) -> web.StreamResponse:
         """POST /containers/{id}/start"""
+        if text_query(request, "checkpoint") or text_query(request, "checkpoint-dir"):
+            raise InvalidArgument("checkpoint is only supported in experimental mode")
         await self._engine.lifecycle.start(self._find(request))
         return empty_answer()
 

@@ -92,8 +92,11 @@ def text_list(name: str, text: str, short: str = "", parse: Callable[[str], obje
     return Flag(name, text, short, kind, parse, many=True)
 
 
-def number(name: str, text: str, short: str = "", default: int = 0) -> Flag:
-    return Flag(name, text, short, "int", parse_int, default, default_text=f"(default {default})" if default else "")
+def number(name: str, text: str, short: str = "", default: int = 0, *, hidden: bool = False) -> Flag:
+    return Flag(
+        name, text, short, "int", parse_int, default, default_text=f"(default {default})" if default else "",
+        hidden=hidden,
+    )  # fmt: skip
 
 
 def filter_flag() -> Flag:

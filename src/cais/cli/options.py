@@ -14,8 +14,8 @@ _LIST = "(default [])"
 _NO_DURATION = "(default 0s)"
 
 
-def _size(name: str, text: str, short: str = "") -> Flag:
-    return Flag(name, text, short, "bytes", values.parse_bytes, 0)
+def _size(name: str, text: str, short: str = "", *, hidden: bool = False) -> Flag:
+    return Flag(name, text, short, "bytes", values.parse_bytes, 0, hidden=hidden)
 
 
 def _duration(name: str, text: str) -> Flag:
@@ -67,6 +67,7 @@ GENERAL = (
     switch("help", "Print usage"),
     Flag("hostname", "Container host name", "h"),
     Flag("domainname", "Container NIS domain name"),
+    switch("disable-content-trust", "Skip image verification", default=True),
     switch("init", "Run an init inside the container that forwards signals and reaps processes"),
     switch("interactive", "Keep STDIN open even if not attached", "i"),
     text_list("label", "Set meta data on a container", "l", values.parse_label),
@@ -81,6 +82,7 @@ GENERAL = (
     Flag("stop-signal", "Signal to stop the container"),
     number("stop-timeout", "Timeout (in seconds) to stop a container"),
     switch("tty", "Allocate a pseudo-TTY", "t"),
+    switch("use-api-socket", "Bind mount Docker API socket and required auth"),
     Flag("user", "Username or UID (format: <name|uid>[:<group|gid>])", "u"),
     Flag("workdir", "Working directory inside the container", "w"),
 )
@@ -135,6 +137,7 @@ RESOURCES = (
     Flag("cpus", "Number of CPUs", "", "decimal", values.parse_nano_cpus, 0),
     Flag("cpuset-cpus", "CPUs in which to allow execution (0-3, 0,1)"),
     Flag("cpuset-mems", "MEMs in which to allow execution (0-3, 0,1)"),
+    _size("kernel-memory", "Kernel memory limit"),
     _size("memory", "Memory limit", "m"),
     _size("memory-reservation", "Memory soft limit"),
     Flag(
@@ -207,7 +210,15 @@ HEALTH = (
     RESTART_UNHEALTHY,
 )
 
-_SHARED = GENERAL + SECURITY + DEVICES + RESOURCES + STORAGE + NETWORK + HEALTH
+# Of engines on Windows: they are known, so that they are refused with the reason.
+WINDOWS = (
+    number("cpu-count", "CPU count (Windows only)", hidden=True),
+    number("cpu-percent", "CPU percent (Windows only)", hidden=True),
+    _size("io-maxbandwidth", "Maximum IO bandwidth limit for the system drive (Windows only)", hidden=True),
+    number("io-maxiops", "Maximum IOps limit for the system drive (Windows only)", hidden=True),
+)
+
+_SHARED = GENERAL + SECURITY + DEVICES + RESOURCES + STORAGE + NETWORK + HEALTH + WINDOWS
 CREATE_FLAGS = (*_SHARED, _pull("creating"))
 RUN_FLAGS = (
     *_SHARED,

@@ -30,8 +30,7 @@ _LISTS: Final = (
 )
 _TEXTS: Final = (("Cgroup", "the cgroup of another container"),)
 _NUMBERS: Final = (
-    ("KernelMemory", "kernel memory limits"),
-    ("KernelMemoryTCP", "kernel memory limits"),
+    ("KernelMemoryTCP", "limits of kernel memory for TCP"),
     ("PublishAllPorts", "publishing ports"),
 )
 

@@ -70,6 +70,7 @@ busybox echo "two words"
 -c 7 --cpus 1.5 --cpuset-cpus 0-1 --cpuset-mems 0 busybox
 -m 64m --memory-reservation 32m --memory-swap 128m --memory-swappiness 10 busybox
 -m 1g --memory-swap -1 busybox
+--disable-content-trust busybox
 --memory-swappiness 0 busybox
 --oom-kill-disable -m 10m busybox
 --oom-kill-disable=false busybox
