@@ -17,7 +17,7 @@ RECORDED = PARITY / "scenarios"
 # Not 02-lifecycle: its "stop -t 0" races with a shell that may wake up first, for Docker too.
 SCENARIOS = (
     *(RECORDED / f"{name}.sh" for name in (
-        "01-run", "03-exec-logs-attach", "04-isolation", "10-restart-health", "11-many",
+        "01-run", "03-exec-logs-attach", "04-isolation", "05-volumes", "08-images", "10-restart-health", "11-many",
     )),
     Path(__file__).parent / "scenarios/listing-and-waiting.sh",
 )  # fmt: skip
