@@ -168,7 +168,8 @@ class ContainerHandlers:
         container = self._find(request)
         if bool_query(request, "link"):
             raise Unsupported("links are not supported yet by Cais")
-        await self._engine.lifecycle.remove(container, bool_query(request, "force"), request.match_info["id"])
+        force, volumes = bool_query(request, "force"), bool_query(request, "v")
+        await self._engine.lifecycle.remove(container, force, request.match_info["id"], volumes=volumes)
         return empty_answer()
 
     async def wait(self, request: web.Request) -> web.StreamResponse:

@@ -13,8 +13,6 @@ ENDPOINTS: Final[tuple[tuple[str, str, str], ...]] = (
     ("POST", "/grpc", "BuildKit sessions"),
     ("*", "/networks", "networks"),
     ("*", "/networks/{rest:.+}", "networks"),
-    ("*", "/volumes", "volumes"),
-    ("*", "/volumes/{rest:.+}", "volumes"),
     ("*", "/plugins", "plugins"),
     ("*", "/plugins/{rest:.+}", "plugins"),
     ("*", "/swarm", "swarm"),

@@ -19,6 +19,7 @@ from cais.api.http import (
     text_query,
     version_text,
 )
+from cais.api.volumes import with_usage
 from cais.engine import info, usage, views
 from cais.engine.engine import Engine
 from cais.engine.events import FILTERS
@@ -89,7 +90,7 @@ class SystemHandlers:
                 for container in engine.containers
             ]
         if "volume" in wanted:
-            answer["Volumes"] = []
+            answer["Volumes"] = await with_usage(engine.volumes)
         if "build-cache" in wanted:
             answer["BuildCache"] = []
         return json_answer(answer)

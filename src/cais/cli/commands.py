@@ -209,6 +209,16 @@ GROUPS: dict[str, tuple[str, dict[str, Entry]]] = {
             "prune": Entry("prune", "PRUNE_ALL", "Remove unused data"),
         },
     ),
+    "volume": (
+        "Manage volumes",
+        {
+            "create": Entry("volumes", "CREATE", "Create a volume"),
+            "inspect": Entry("inspect", "INSPECT_VOLUME", "Display detailed information on one or more volumes"),
+            "ls": Entry("volumes", "LIST", "List volumes"),
+            "prune": Entry("prune", "PRUNE_VOLUMES", "Remove unused local volumes"),
+            "rm": Entry("volumes", "REMOVE", "Remove one or more volumes"),
+        },
+    ),
 }
 
 # Other names of the commands of a group.
@@ -216,6 +226,7 @@ SYNONYMS: dict[str, dict[str, str]] = {
     "container": {"list": "ls", "ps": "ls", "remove": "rm"},
     "context": {"list": "ls", "remove": "rm"},
     "image": {"list": "ls", "remove": "rm"},
+    "volume": {"list": "ls", "remove": "rm"},
 }
 
 

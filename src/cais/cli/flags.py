@@ -9,7 +9,7 @@ A flag with a value takes whatever comes next; a switch takes a value only with 
 from __future__ import annotations
 
 from cais.cli.units import go_quote
-from cais.cli.values import parse_bool, parse_filter, parse_int
+from cais.cli.values import Mistyped, parse_bool, parse_filter, parse_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 class FlagError(Exception):
     """A flag that is not known, lacks its value or has a bad one; `message` is in Docker's words."""
 
-    def __init__(self, message: str, unknown: str = "") -> None:
+    def __init__(self, message: str, unknown: str = "", meant: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.unknown = unknown  # the long name that no flag has, for a suggestion
+        self.meant = meant  # what a word in the value was to be, where that is known already
 
 
 class HelpWanted(Exception):
@@ -136,7 +137,10 @@ class Parsed:
         try:
             value = flag.parse(text)
         except ValueError as error:
-            raise FlagError(f'invalid argument {go_quote(text)} for "{flag.shown}" flag: {error}') from None
+            meant = error.meant if isinstance(error, Mistyped) else ""
+            raise FlagError(
+                f'invalid argument {go_quote(text)} for "{flag.shown}" flag: {error}', meant=meant
+            ) from None
         self.given.add(flag.store)
         if flag.replaced_by:
             self.warnings.append(f"Flag --{flag.name} has been deprecated, use --{flag.replaced_by} instead")

@@ -95,6 +95,10 @@ def _inspect_image(call: Invocation) -> int:
     return _inspect_each(call, lambda name: ("image", raw_object(call.engine, "image", name, query=query)))
 
 
+def _inspect_volume(call: Invocation) -> int:
+    return _inspect_each(call, lambda name: ("volume", raw_object(call.engine, "volume", name)))
+
+
 INSPECT = Command(
     "[OPTIONS] NAME|ID [NAME|ID...]",
     "",
@@ -131,3 +135,4 @@ INSPECT_IMAGE = Command(
     1,
     completes="image",
 )
+INSPECT_VOLUME = Command("[OPTIONS] VOLUME [VOLUME...]", "", (FORMAT,), _inspect_volume, 1, completes="volume")

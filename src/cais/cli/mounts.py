@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from cais.cli.values import parse_bool, parse_bytes
+from cais.cli.values import Mistyped, parse_bool, parse_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +70,13 @@ def _take(mount: Mount, options: dict[str, dict[str, object]], name: str, value:
     elif name == "consistency":
         mount["Consistency"] = value.lower()
     elif not _take_option(options, name, value):
-        raise ValueError(f"unexpected key '{name}' in '{field}'")
+        raise Mistyped(f"unexpected key '{name}' in '{field}'", _meant(name))
+
+
+def _meant(name: str) -> str:
+    from cais.cli.suggest import closest  # noqa: PLC0415 -- only after a mistake
+
+    return closest(name, ["type", "consistency", *_SWITCHES, *_TARGETS, *_SOURCES, *_OPTIONS])
 
 
 def _take_option(options: dict[str, dict[str, object]], name: str, value: str) -> bool:

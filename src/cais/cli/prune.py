@@ -1,4 +1,4 @@
-"""`cais container prune`, `image prune` and `system prune`."""
+"""`cais container prune`, `image prune`, `volume prune` and `system prune`."""
 
 from __future__ import annotations
 
@@ -44,6 +44,23 @@ def _prune_images(call: Invocation) -> int:
         return 0
     dangling = "false" if given.on("all") else "true"
     pruned = system.prune(call.engine, "images", {**given.filters(), "dangling": [dangling]})
+    _tell(_removed(pruned), pruned.get("SpaceReclaimed", 0))
+    return 0
+
+
+def _prune_volumes(call: Invocation) -> int:
+    given = call.flags
+    filters = given.filters()
+    which = "anonymous local volumes"
+    if given.on("all"):
+        if "all" in filters:
+            raise CommandError("conflicting options: cannot specify both --all and --filter all=1")
+        filters["all"] = ["true"]
+        which = "all local volumes"
+    warning = f"WARNING! This will remove {which} not used by at least one container."
+    if not given.on("force") and not confirmed(warning):
+        return 0
+    pruned = system.prune(call.engine, "volumes", filters)
     _tell(_removed(pruned), pruned.get("SpaceReclaimed", 0))
     return 0
 
@@ -138,6 +155,18 @@ PRUNE_IMAGES = Command(
     "",
     (switch("all", "Remove all unused images, not just dangling ones", "a"), _FILTER, _FORCE),
     _prune_images,
+    0,
+    0,
+)
+PRUNE_VOLUMES = Command(
+    "[OPTIONS]",
+    "",
+    (
+        switch("all", "Remove all unused volumes, not just anonymous ones", "a"),
+        text_list("filter", 'Provide filter values (e.g. "label=<label>")', "", parse_filter, "filter"),
+        _FORCE,
+    ),
+    _prune_volumes,
     0,
     0,
 )

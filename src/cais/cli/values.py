@@ -25,6 +25,14 @@ _NANOSECONDS = {
 _INT64 = (-(1 << 63), (1 << 63) - 1)
 
 
+class Mistyped(ValueError):
+    """A word that nobody knows; `meant` is the one that was probably meant, "" where none is near."""
+
+    def __init__(self, message: str, meant: str) -> None:
+        super().__init__(message)
+        self.meant = meant
+
+
 def parse_bool(text: str) -> bool:
     if text in _TRUE:
         return True
@@ -137,6 +145,12 @@ def parse_filter(text: str) -> str:
 def parse_env(text: str) -> str:
     if not text.partition("=")[0]:
         raise ValueError(f"invalid environment variable: {text}")
+    return text
+
+
+def parse_pair(text: str) -> str:
+    if "=" not in text:
+        raise ValueError(f"{text} must be formatted as key=value")
     return text
 
 

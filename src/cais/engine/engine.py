@@ -44,6 +44,7 @@ from cais.engine.statefolder import StateFolder
 from cais.engine.tasks import Tasks
 from cais.engine.text import reason
 from cais.engine.trash import Trash
+from cais.engine.volumes import Volumes
 from cais.engine.work import to_the_end
 from cais.errors import CaisError, Conflict, Forbidden, Internal, Unavailable, Unsupported
 from cais.runtime.cgroups import CgroupError, open_hierarchy
@@ -73,6 +74,7 @@ class Engine:
         self._folder = StateFolder(settings)
         self._is_closing = False
         self._trash = Trash(settings.trash)
+        self.volumes = Volumes(settings, self.database, self.events, self._trash)
         self._stack = AsyncExitStack()
         self.containers: Containers
         self.lifecycle: Lifecycle
@@ -220,6 +222,7 @@ class Engine:
         stack.push_async_callback(self.images.close)
         await self.images.open()
         self._wire()
+        await self.volumes.open()
         stack.push_async_callback(self.containers.close)
         await self.containers.open()
         stack.push_async_callback(asyncio.to_thread, _remove_empty_cgroup, settings.cgroup_parent)
@@ -229,6 +232,7 @@ class Engine:
         spawner = asyncio.create_task(self._open_runtime(), name="open the runtime")
         try:
             await recovery.recover(settings, self.containers, self.lifecycle, self.execs, self._trash)
+            await self.volumes.settle()
         finally:
             await spawner
         stack.push_async_callback(self._quiet)
@@ -237,14 +241,15 @@ class Engine:
 
     def _wire(self) -> None:
         self.containers = Containers(
-            settings=self.settings, host=self.host, database=self.database, images=self.images, events=self.events,
-            trash=self._trash,
+            settings=self.settings, host=self.host, database=self.database, images=self.images,
+            volumes=self.volumes, events=self.events, trash=self._trash,
         )  # fmt: skip
         self.execs = Execs(self.settings, self.host, self.containers, self.events)
         self._health = HealthChecks(self.containers, self.execs, self.events, self._tasks)
         self.lifecycle = Lifecycle(
             settings=self.settings, host=self.host, containers=self.containers, images=self.images,
             runtime=self.runtime, events=self.events, tasks=self._tasks, watcher=self._health,
+            volumes=self.volumes,
         )  # fmt: skip
         self._health.on_unhealthy = self.lifecycle.restart_unhealthy
         self.adjust = Adjustments(
@@ -255,6 +260,7 @@ class Engine:
             settings=self.settings, containers=self.containers, images=self.images, events=self.events
         )
         self.images.users = self._users_of
+        self.volumes.users = self._users_of_volume
         self._pruning = Pruning(self.containers, self.lifecycle, self.events)
 
     async def _open_runtime(self) -> None:
@@ -286,6 +292,14 @@ class Engine:
             ImageUser(container.id, container.name, container.active)
             for container in self.containers
             if container.record.image_id == image_id
+            or any(mount.options.image_id == image_id for mount in container.record.mounts)
+        ]
+
+    def _users_of_volume(self, name: str) -> list[str]:
+        return [
+            container.id
+            for container in self.containers
+            if any(mount.Type == "volume" and mount.Name == name for mount in container.record.mounts)
         ]
 
     def _log_path(self, container: Container) -> Path:

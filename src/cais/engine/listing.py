@@ -115,7 +115,7 @@ def network_name(container: Container) -> str:
 
 
 def _uses_volume(mounts: Iterable[MountPoint], filters: Filters) -> bool:
-    return any(filters.exact("volume", mount.Destination, mount.Source) for mount in mounts)
+    return any(filters.exact("volume", mount.Destination, mount.Source, mount.Name) for mount in mounts)
 
 
 def _ports(key: str, text: str) -> set[str]:

@@ -24,9 +24,7 @@ _LOG_DRIVERS: Final = frozenset(
 # name in the request, and what it is called in an answer
 _LISTS: Final = (
     ("PortBindings", "publishing ports"),
-    ("VolumesFrom", "volumes from another container"),
     ("Links", "links"),
-    ("Mounts", "mounts (--mount)"),
 )
 _TEXTS: Final = (("Cgroup", "the cgroup of another container"),)
 _NUMBERS: Final = (
@@ -59,8 +57,6 @@ def _found(request: CreateRequest) -> Iterator[str]:
                 yield f"{words} (HostConfig.{name})"
     if host.UsernsMode not in {"", "host"}:
         yield f'the user namespace "{host.UsernsMode}" (HostConfig.UsernsMode)'
-    if request.Volumes:
-        yield "anonymous volumes (Volumes)"
     if request.MacAddress:
         yield "a MAC address (MacAddress)"
     if request.NetworkDisabled is True:

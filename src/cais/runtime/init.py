@@ -80,8 +80,9 @@ def _run(request: StartRequest, spec: Spec, cgroup: Cgroup, stdio: Stdio | None,
     _name_host(spec)
     if spec.has_new("network"):
         namespaces.loopback_up()
-    root = rootfs.assemble(request.rootfs, os.path.join(request.bundle, "rootfs"))
-    root.apply(plan.of_spec(spec), cgroup, spec.devices)
+    planned = plan.of_spec(spec)
+    root = rootfs.assemble(request.rootfs, os.path.join(request.bundle, "rootfs"), planned.steps)
+    root.apply(planned, cgroup, spec.devices)
     stdio = stdio or _open_terminal(root, request, channel)
     os.close(_make_working_folder(root, spec.process.cwd))
     user = users.resolve(root.fd, spec.process.user, spec.process.additional_groups)
