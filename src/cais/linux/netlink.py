@@ -117,6 +117,10 @@ class Netlink:
 
     def request(self, *wanted: Message) -> None:
         """Have all messages carried out, in order. Raises: OSError for the first that fails, with its `what`."""
+        self.ask(*wanted)
+
+    def ask(self, *wanted: Message) -> list[tuple[int, bytes]]:
+        """As `request`; what the kernel answered, as pairs of type and payload. Raises: OSError."""
         first = self._sequence + 1
         packed = []
         for message in wanted:
@@ -124,14 +128,20 @@ class Netlink:
             packed.append(_pack(message, self._sequence, message.flags | NLM_F_REQUEST))
         self.socket.sendall(b"".join(packed))
         failed: OSError | None = None
+        found: list[tuple[int, bytes]] = []
         for kind, sequence, payload in self._answers():
-            if kind == NLMSG_ERROR and failed is None and sequence >= first:
+            if sequence < first:
+                continue
+            if kind != NLMSG_ERROR:
+                found.append((kind, payload))
+            elif failed is None:
                 code = -struct.unpack_from("=i", payload)[0]
                 if code:
                     what = wanted[sequence - first].what or None
                     failed = OSError(code, os.strerror(code), what)
         if failed is not None:
             raise failed
+        return found
 
     def dump(self, kind: int, payload: bytes) -> list[tuple[int, bytes]]:
         """All objects of a kind, as pairs of the message's type and payload. Raises: OSError."""

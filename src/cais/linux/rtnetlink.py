@@ -1,5 +1,7 @@
 """rtnetlink(7): links, addresses and routes, as messages for `netlink.Netlink.request`, and what there is of them."""
 
+import errno
+import os
 import socket
 import struct
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from cais.linux.netlink import (
 RTM_NEWLINK: Final = 16
 RTM_DELLINK: Final = 17
 RTM_GETLINK: Final = 18
+RTM_SETLINK: Final = 19
 RTM_NEWADDR: Final = 20
 RTM_GETADDR: Final = 22
 RTM_NEWROUTE: Final = 24
@@ -163,14 +166,14 @@ def new_sublink(kind: str, mode: int, parent: int, mtu: int, *, name: str, mac: 
     return Message(RTM_NEWLINK, body, NLM_F_CREATE | NLM_F_EXCL, f"{kind} {name}")
 
 
-def set_port(name: str, *, hairpin: bool, isolated: bool) -> Message:
+def set_port_of(index: int, *, hairpin: bool, isolated: bool) -> Message:
     """How a link takes part in its bridge: whether frames may go back to it, and not to other isolated ports."""
-    body = _IFINFOMSG.pack(socket.AF_BRIDGE, 0, index_of(name), 0, 0) + nested(
+    body = _IFINFOMSG.pack(socket.AF_BRIDGE, 0, index, 0, 0) + nested(
         _IFLA_PROTINFO,
         attribute(_IFLA_BRPORT_MODE, bytes([hairpin])),
         attribute(_IFLA_BRPORT_ISOLATED, bytes([isolated])),
     )
-    return Message(RTM_NEWLINK, body, 0, f"bridge port {name}")
+    return Message(RTM_SETLINK, body, 0, "bridge port")
 
 
 def set_master(link: int, master: int) -> Message:
@@ -226,6 +229,15 @@ def delete_default_route(version: int) -> Message:
 def _default_route(version: int, scope: int = 0, protocol: int = _RTPROT_STATIC) -> bytes:
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     return _RTMSG.pack(family, 0, 0, 0, _RT_TABLE_MAIN, protocol, scope, _RTN_UNICAST if scope != 255 else 0, 0)
+
+
+def find_link(netlink: Netlink, name: str) -> LinkInfo:
+    """The link of that name in the socket's namespace. Raises: OSError."""
+    body = _IFINFOMSG.pack(0, 0, 0, 0, 0) + text(_IFLA_IFNAME, name)
+    for kind, payload in netlink.ask(Message(RTM_GETLINK, body, 0, f"link {name}")):
+        if kind == RTM_NEWLINK:
+            return link_info(payload)
+    raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), f"link {name}")
 
 
 def links(netlink: Netlink) -> list[LinkInfo]:
