@@ -148,7 +148,7 @@ class Netlink:
         self._sequence += 1
         message = Message(kind, payload)
         self.socket.sendall(_pack(message, self._sequence, NLM_F_REQUEST | NLM_F_DUMP))
-        found = []
+        found: list[tuple[int, bytes]] = []
         while True:
             for answer, sequence, content in messages(self.socket.recv(_READ_BYTES)):
                 if sequence != self._sequence:

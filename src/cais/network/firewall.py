@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
 
 from cais.linux import nfnetlink
-from cais.linux.libnftables import NftError, Nftables
+from cais.linux.libnftables import Nftables, NftError
 from cais.linux.netlink import NETLINK_NETFILTER, Netlink
 from cais.linux.nfnetlink import Element
 
