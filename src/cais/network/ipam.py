@@ -65,10 +65,10 @@ class Pool:
         self._taken: set[int] = set()
 
     def take(self, address: str) -> None:
-        """Takes one address. Raises Conflict where somebody has it."""
+        """Takes one address. Raises Forbidden where somebody has it."""
         value = int(ip_address(address))
         if value in self._taken:
-            raise Conflict(_IN_USE)
+            raise Forbidden(_IN_USE)
         self._taken.add(value)
 
     def take_next(self) -> str:

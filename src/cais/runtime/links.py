@@ -46,14 +46,15 @@ class Link(Record):
 
 @dataclass(frozen=True, slots=True)
 class NetworkPlan(Record):
-    """What is to be there. gateways: of the default routes, one of each family at most; a link's name where there is
-    none to name. drop_routes: families (4, 6) whose default route is to go first.
+    """What is to be there. gateways: of the default routes, one of each family at most: an address, or "dev4 LINK",
+    "dev6 LINK". drop_routes: families (4, 6) whose default route is to go. drop_links: links that are to go.
     resolver: sockets are made at which the names of the container's networks are asked for.
     """
 
     links: tuple[Link, ...] = ()
     gateways: tuple[str, ...] = ()
     drop_routes: tuple[int, ...] = ()
+    drop_links: tuple[str, ...] = ()
     resolver: bool = False
 
     @classmethod
@@ -63,6 +64,7 @@ class NetworkPlan(Record):
             links=tuple(Link.from_json(item) for item in raw.get("links", ())),
             gateways=tuple(raw.get("gateways", ())),
             drop_routes=tuple(raw.get("drop_routes", ())),
+            drop_links=tuple(raw.get("drop_links", ())),
             resolver=bool(raw.get("resolver", False)),
         )
 
@@ -74,6 +76,8 @@ def set_up(plan: NetworkPlan, host: Netlink) -> list[socket.socket]:
     """
     try:
         with Netlink(NETLINK_ROUTE) as inside:
+            for name in plan.drop_links:
+                inside.request(rtnetlink.delete_link(name))
             if plan.links:
                 _add_links(plan.links, host, inside)
             _route(plan, inside)
@@ -136,8 +140,8 @@ def _route(plan: NetworkPlan, inside: Netlink) -> None:
             inside.request(rtnetlink.delete_default_route(family))
     wanted = []
     for gateway in plan.gateways:
-        if gateway.startswith("dev "):
-            wanted.append(rtnetlink.default_route_on(4, rtnetlink.index_of(gateway.removeprefix("dev "))))
+        if gateway.startswith("dev"):
+            wanted.append(rtnetlink.default_route_on(int(gateway[3]), rtnetlink.index_of(gateway[5:])))
         else:
             wanted.append(rtnetlink.default_route(gateway))
     if wanted:
