@@ -1,15 +1,14 @@
 """What containers have on networks: given when they start or are connected, taken back when they end.
 
-    begin      addresses, ports and the plan of a start; before anything of the container is made
-    started    its process runs: its resolver gets to work
-    end        all is taken back
-    adopt      a container that an earlier engine started has what its record says
+begin      addresses, ports and the plan of a start; before anything of the container is made
+started    its process runs: its resolver gets to work
+end        all is taken back
+adopt      a container that an earlier engine started has what its record says
 """
 
 import asyncio
 import logging
 import os
-import re
 import secrets
 import socket
 from collections.abc import Iterable
@@ -17,13 +16,17 @@ from ipaddress import ip_address
 
 from cais.engine import etcfiles, joining, network_ports
 from cais.engine.container import Container
+from cais.engine.containers import Containers
 from cais.engine.events import EventBus
 from cais.engine.models import Attached, Endpoint, EndpointSettings
 from cais.engine.network_models import HOST_BINDING, LINK_PREFIX
 from cais.engine.network_names import ContainerNames
+from cais.engine.network_requests import PRIVATE, SHARED, check_addresses, check_settings
 from cais.engine.networks import Member, Network, Networks
+from cais.engine.resolvconf import Kind
+from cais.engine.tasks import Tasks
 from cais.engine.text import reason
-from cais.errors import CaisError, Conflict, Forbidden, Internal, InvalidArgument, Unsupported
+from cais.errors import CaisError, Conflict, Forbidden, Internal, InvalidArgument
 from cais.network import ipam
 from cais.network.dns.resolver import Resolver
 from cais.network.firewall import Forward
@@ -34,18 +37,19 @@ from cais.runtime.links import Link, NetworkPlan
 
 _log = logging.getLogger("cais.engine.networks")
 
-_MAC = re.compile(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}")
 _FAILED = "failed to set up container networking: "
-_SHARED = "container sharing network namespace with another container or host cannot be connected to any other network"
 _HOST = "container cannot be disconnected from host network or connected to host network"
-_PRIVATE = "container cannot be connected to multiple networks with one of the networks in private (none) mode"
 
 
 class Endpoints:
     """The containers of one engine on its networks."""
 
-    def __init__(self, networks: Networks, runtime: Runtime, events: EventBus) -> None:
+    def __init__(
+        self, *, networks: Networks, containers: Containers, runtime: Runtime, events: EventBus, tasks: Tasks
+    ) -> None:
         self._networks = networks
+        self._containers = containers
+        self._tasks = tasks
         self._runtime = runtime
         self._events = events
         self._ports = Ports()
@@ -53,11 +57,11 @@ class Endpoints:
         self._resolvers: dict[str, Resolver] = {}
         self._ipv6 = os.path.exists("/proc/net/if_inet6")
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Lets go of ports and resolvers; containers keep what they have."""
         self._ports.close()
         for resolver in self._resolvers.values():
-            resolver.close()
+            await resolver.close()
         self._resolvers.clear()
 
     @property
@@ -107,15 +111,15 @@ class Endpoints:
             ContainerNames(container, self._networks), conf.upstreams, self._is_internal(container), udp, tcp,
             keeps_single_labels=conf.keeps_single_labels,
         )  # fmt: skip
-        resolver.start()
         self._resolvers[container.id] = resolver
+        self._tasks.start(resolver.start(), f"resolver of container {container.id[:12]}")
 
     def end(self, container: Container) -> None:
         """Takes back all that a container has. One that has nothing is none the worse for it."""
         record = container.record
         resolver = self._resolvers.pop(container.id, None)
         if resolver is not None:
-            resolver.close()
+            self._tasks.start(resolver.close(), f"end of the resolver of container {container.id[:12]}")
         self._withdraw(container)
         for endpoint in record.endpoints.values():
             self._detach(container, endpoint)
@@ -142,11 +146,12 @@ class Endpoints:
             live = gateway.live if gateway else None
             if live is not None:
                 self._forwards[container.id] = self._ports.serve(published, live.ipv4, live.ipv6)
-''' '''
 
-    async def restore(self, container: Container) -> None:
-        """Has somebody answer for names again in a container that was adopted."""
-        if self._wants_resolver(container) and container.id not in self._resolvers:
+    async def restore_all(self) -> None:
+        """Has somebody answer for names again in the containers that were adopted."""
+        for container in self._containers:
+            if not container.running or not self._wants_resolver(container):
+                continue
             try:
                 await self._change(container, NetworkPlan(resolver=True))
             except CaisError as error:
@@ -165,6 +170,7 @@ class Endpoints:
         record.endpoints[network.name] = endpoint
         if not container.running:
             return
+        earlier = self.surroundings(container)
         before = self._gateway_endpoint(container)
         try:
             self._attach(container, endpoint, network)
@@ -180,6 +186,7 @@ class Endpoints:
             raise
         if self._gateway_endpoint(container) is not before:
             self._move_ports(container)
+        await self._refresh(container, earlier)
 
     async def disconnect(self, container: Container, network: Network, force: bool = False) -> None:
         """Takes a container off a network. The caller holds its lock. Raises InvalidArgument, Forbidden."""
@@ -189,21 +196,19 @@ class Endpoints:
         endpoint = record.endpoints.get(network.name)
         if endpoint is None:
             raise Forbidden(f"container {record.id} is not connected to network {network.name}")
+        earlier = self.surroundings(container) if container.running else None
         before = self._gateway_endpoint(container)
         live = endpoint.live
         del record.endpoints[network.name]
         self._detach(container, endpoint)
-        if live is None or not container.running:
+        if live is None or earlier is None or not container.running:
             return
         if live.host_link:
             await asyncio.to_thread(self._networks.bridges.remove, live.host_link)
         if before is endpoint:
             self._move_ports(container)
         await self._change(container, self._rerouting(container, [live] if not live.host_link else []))
-
-    def gone(self, container: Container) -> None:
-        """A container is removed: what it was given is free, whatever has become of it."""
-        self.end(container)
+        await self._refresh(container, earlier)
 
     def renamed(self, container: Container) -> None:
         """A container has another name: it answers to that one."""
@@ -217,13 +222,13 @@ class Endpoints:
         record = container.record
         mode = record.host_config.NetworkMode
         if mode == "host":
-            return etcfiles.Surroundings(etcfiles.Kind.HOST)
+            return etcfiles.Surroundings(Kind.HOST)
         lives = [endpoint.live for endpoint in record.endpoints.values() if endpoint.live]
         gateway = self._gateway_endpoint(container)
         network = self._networks.known(gateway.network_id) if gateway else None
         host = list(network.gateways.values()) if network is not None else []
         return etcfiles.Surroundings(
-            kind=etcfiles.Kind.RESOLVER if self._wants_resolver(container) else etcfiles.Kind.BRIDGE,
+            kind=Kind.RESOLVER if self._wants_resolver(container) else Kind.BRIDGE,
             addresses=[address for live in lives for address in (live.ipv4, live.ipv6) if address],
             host_addresses=host,
             links=self._links(container),
@@ -237,9 +242,9 @@ class Endpoints:
             name, _, alias = link.partition(":")
             name = name.lstrip("/").rpartition("/")[2] or name.lstrip("/")
             alias = (alias or name).rpartition("/")[2]
-            other = self._networks.container(name)
-            endpoint = other.record.endpoints.get("bridge") if other else None
-            if other is None or endpoint is None or endpoint.live is None:
+            other = self._containers.find(name)
+            endpoint = other.record.endpoints.get("bridge")
+            if endpoint is None or endpoint.live is None:
                 raise Conflict(f"Cannot link to a non running container: /{name} AS /{container.name}/{alias}")
             addresses = [endpoint.live.ipv4] if endpoint.live.ipv4 else []
             found.append(etcfiles.Link(alias, other.name, other.record.config.Hostname, addresses))
@@ -379,15 +384,27 @@ class Endpoints:
             os.close(namespace)
         if len(sockets) == 2:
             self._resolve(container, *sockets)
-        await asyncio.to_thread(self._refresh_files, container)
 
-    def _refresh_files(self, container: Container) -> None:
-        """Says in the files of the container's /etc what its networks are now."""
-        folder = self._networks.container_folder(container.id)
+    async def _refresh(self, container: Container, earlier: etcfiles.Surroundings) -> None:
+        """Says in the files of a running container's /etc what its networks are now, and to its resolver."""
+        resolver = self._resolvers.get(container.id)
+        if resolver is not None:
+            resolver.internal = self._is_internal(container)
+        record, now = container.record, self.surroundings(container)
+        files = etcfiles.locations(self._containers.folder(record.id))
+
+        def change() -> None:
+            gone = [address for address in earlier.addresses if address not in now.addresses]
+            etcfiles.remove_lines(files.hosts, etcfiles.own_lines(record, gone))
+            come = [address for address in now.addresses if address not in earlier.addresses]
+            etcfiles.add_lines(files.hosts, etcfiles.own_lines(record, come))
+            before, after = (etcfiles.resolv_conf(record, around).text for around in (earlier, now))
+            etcfiles.replace_text(files.resolv_conf, before, after)
+
         try:
-            etcfiles.refresh(container.record, folder, self.surroundings(container))
+            await asyncio.to_thread(change)
         except (OSError, CaisError) as error:
-            _log.warning("container %s: the files of its /etc stay as they are: %s", container.id, error)
+            _log.warning("container %s: the files of its /etc stay as they are: %s", record.id, error)
 
     # Ports
 
@@ -444,9 +461,9 @@ class Endpoints:
         if network.name == "host":
             raise InvalidArgument(_HOST)
         if hc.NetworkMode == "host" or joining.partner(hc.NetworkMode):
-            raise InvalidArgument(_SHARED)
+            raise InvalidArgument(SHARED)
         if network.name == "none" or "none" in record.endpoints:
-            raise InvalidArgument(_PRIVATE)
+            raise InvalidArgument(PRIVATE)
         if network.name in record.endpoints:
             raise Forbidden(f"endpoint with name {container.name} already exists in network {network.name}")
         if container.removing or container.removed:
@@ -466,51 +483,3 @@ class Endpoints:
 
     def _emit(self, network: Network, action: str, container: Container) -> None:
         self._events.emit("network", action, network.id, network.event_attributes(container=container.id))
-
-
-def check_settings(name: str, wanted: EndpointSettings) -> None:
-    """Raises InvalidArgument, in Docker's words, for what makes no sense on the network of that name."""
-    problems = []
-    asked = wanted.IPAMConfig or {}
-    predefined = name in {"bridge", "default", "host", "none"}
-    if predefined and (asked.get("IPv4Address") or asked.get("IPv6Address")):
-        problems.append("user specified IP address is supported on user defined networks only")
-    if predefined and wanted.Aliases:
-        problems.append("network-scoped alias is supported only for containers in user defined networks")
-    for version in (4, 6):
-        address = asked.get(f"IPv{version}Address") or ""
-        if address and not _is_address(address, version):
-            problems.append(f"invalid IPv{version} address: {address}")
-    if asked.get("LinkLocalIPs"):
-        raise Unsupported("link-local addresses (--link-local-ip) are not supported yet by Cais")
-    if wanted.MacAddress and not _MAC.fullmatch(wanted.MacAddress):
-        problems.append(f"invalid MAC address: {wanted.MacAddress}")
-    if problems:
-        raise InvalidArgument(f"invalid config for network {name}: invalid endpoint settings:\n" + "\n".join(problems))
-
-
-def check_addresses(network: Network, wanted: EndpointSettings) -> None:
-    """Raises InvalidArgument for an address that the network cannot give."""
-    asked = wanted.IPAMConfig or {}
-    for version in (4, 6):
-        address = asked.get(f"IPv{version}Address") or ""
-        if not address:
-            continue
-        if not network.record.own_subnets:
-            raise InvalidArgument(
-                f"invalid config for network {network.name}: invalid endpoint settings:\n"
-                "user specified IP address is supported only when connecting to networks with user configured subnets"
-            )
-        pool = network.pools.get(version)
-        if pool is None or address not in pool:
-            raise InvalidArgument(
-                f"invalid config for network {network.name}: invalid endpoint settings:\n"
-                f"no configured subnet or ip-range contain the IP address {address}"
-            )
-
-
-def _is_address(text: str, version: int) -> bool:
-    try:
-        return ip_address(text).version == version
-    except ValueError:
-        return False

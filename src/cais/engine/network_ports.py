@@ -84,7 +84,9 @@ def from_record(record: Record) -> list[Published]:
 
 def settings(record: Record) -> dict[str, Any]:
     """NetworkSettings.Ports of a container that runs on a network of its own."""
-    found: dict[str, list[dict[str, str]] | None] = {f"{port}/{protocol}": None for port, protocol in exposed(record.config)}
+    found: dict[str, list[dict[str, str]] | None] = {
+        f"{port}/{protocol}": None for port, protocol in exposed(record.config)
+    }
     for item in record.published:
         name = f"{item.port}/{item.protocol}"
         entries = found.get(name) or []

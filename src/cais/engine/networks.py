@@ -6,7 +6,6 @@ What a container has on a network is `network_endpoints`' matter.
 
 import asyncio
 import logging
-import os
 import secrets
 import sqlite3
 import time
@@ -62,7 +61,7 @@ class Member:
 class Network:
     """A network of the engine: what is stored of it, its addresses, and who is on it now.
 
-    members: by the id of the container. `by_name`: who answers to a name, in the order of coming; `by_address` likewise.
+    members: by the id of the container. by_name: who answers to a name, in the order of coming.
     """
 
     def __init__(self, record: NetworkRecord) -> None:
@@ -336,7 +335,7 @@ class Networks:
             record.owns_link = record.link not in await asyncio.to_thread(self.bridges.names)
             return
         record.link, record.owns_link = record.options[PARENT], False
-        if not os.path.exists(f"/sys/class/net/{record.link}"):
+        if record.link not in await asyncio.to_thread(self.bridges.names):
             raise InvalidArgument(f"the parent link {record.link} of the network does not exist")
 
     def _ranges(self, request: NetworkRequest) -> list[IpamConfig]:
@@ -376,7 +375,7 @@ class Networks:
                 network.pools, network.gateways = fresh.pools, fresh.gateways
                 await self._store(network)
             await self._make_bridge(network)
-            # Another engine may have chosen the same at the same moment: both look again, and who has it later gives way.
+            # Another engine may have chosen the same at the same moment: both look again, and give way.
             used = await asyncio.to_thread(self.bridges.used, {link})
             if network.members or not ipam.overlaps(network.pools[4].subnet, used):
                 return

@@ -81,6 +81,7 @@ def redirect(table: str, address: str, port: int, ports: dict[int, int]) -> None
                 text(7, "nat"),  # NFTA_CHAIN_TYPE
             )
         )
+        rules = [_redirection(name, address, port, protocol, to) for protocol, to in ports.items()]
         _transact(
             netlink,
             [
@@ -88,10 +89,7 @@ def redirect(table: str, address: str, port: int, ports: dict[int, int]) -> None
                 _message(NFT_MSG_DELTABLE, family, name),
                 _message(NFT_MSG_NEWTABLE, family, name, NLM_F_CREATE),
                 _message(_NFT_MSG_NEWCHAIN, family, chain, NLM_F_CREATE),
-                *(
-                    _message(NFT_MSG_NEWRULE, family, _redirection(name, address, port, protocol, to), NLM_F_CREATE | NLM_F_APPEND)
-                    for protocol, to in ports.items()
-                ),
+                *(_message(NFT_MSG_NEWRULE, family, rule, NLM_F_CREATE | NLM_F_APPEND) for rule in rules),
             ],
             family,
         )  # fmt: skip
