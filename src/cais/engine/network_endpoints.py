@@ -30,7 +30,7 @@ from cais.errors import CaisError, Conflict, Forbidden, Internal, InvalidArgumen
 from cais.network import ipam
 from cais.network.dns.resolver import Resolver
 from cais.network.firewall import Forward
-from cais.network.ports import Ports
+from cais.network.ports import ANY4, Ports
 from cais.runtime.client import Runtime
 from cais.runtime.errors import StartFailed
 from cais.runtime.links import Link, NetworkPlan
@@ -415,7 +415,8 @@ class Endpoints:
         network = self._networks.known(endpoint.network_id) if endpoint else None
         if live is None or network is None or network.record.driver != "bridge":
             return
-        wanted = network_ports.wanted(container.record, network.record.options.get(HOST_BINDING, ""))
+        binding = network.record.options.get(HOST_BINDING, "")
+        wanted = network_ports.wanted(container.record, "" if binding == ANY4 else binding)
         if not wanted:
             return
         try:

@@ -25,7 +25,6 @@ from cais.linux.netlink import (
 RTM_NEWLINK: Final = 16
 RTM_DELLINK: Final = 17
 RTM_GETLINK: Final = 18
-RTM_SETLINK: Final = 19
 RTM_NEWADDR: Final = 20
 RTM_GETADDR: Final = 22
 RTM_NEWROUTE: Final = 24
@@ -45,12 +44,13 @@ _IFLA_IFNAME: Final = 3
 _IFLA_MTU: Final = 4
 _IFLA_LINK: Final = 5
 _IFLA_MASTER: Final = 10
-_IFLA_PROTINFO: Final = 12
 _IFLA_LINKINFO: Final = 18
 _IFLA_NET_NS_FD: Final = 28
 _IFLA_IFALIAS: Final = 20
 _IFLA_INFO_KIND: Final = 1
 _IFLA_INFO_DATA: Final = 2
+_IFLA_INFO_SLAVE_KIND: Final = 4
+_IFLA_INFO_SLAVE_DATA: Final = 5
 _VETH_INFO_PEER: Final = 1
 _IFLA_BRPORT_MODE: Final = 4
 _IFLA_BRPORT_ISOLATED: Final = 33
@@ -166,14 +166,16 @@ def new_sublink(kind: str, mode: int, parent: int, mtu: int, *, name: str, mac: 
     return Message(RTM_NEWLINK, body, NLM_F_CREATE | NLM_F_EXCL, f"{kind} {name}")
 
 
-def set_port_of(index: int, *, hairpin: bool, isolated: bool) -> Message:
+def set_port(name: str, *, hairpin: bool, isolated: bool) -> Message:
     """How a link takes part in its bridge: whether frames may go back to it, and not to other isolated ports."""
-    body = _IFINFOMSG.pack(socket.AF_BRIDGE, 0, index, 0, 0) + nested(
-        _IFLA_PROTINFO,
-        attribute(_IFLA_BRPORT_MODE, bytes([hairpin])),
-        attribute(_IFLA_BRPORT_ISOLATED, bytes([isolated])),
+    values = attribute(_IFLA_BRPORT_MODE, bytes([hairpin])) + attribute(_IFLA_BRPORT_ISOLATED, bytes([isolated]))
+    body = _IFINFOMSG.pack(0, 0, 0, 0, 0) + b"".join(
+        (
+            text(_IFLA_IFNAME, name),
+            nested(_IFLA_LINKINFO, text(_IFLA_INFO_SLAVE_KIND, "bridge"), nested(_IFLA_INFO_SLAVE_DATA, values)),
+        )
     )
-    return Message(RTM_SETLINK, body, 0, "bridge port")
+    return Message(RTM_NEWLINK, body, 0, f"bridge port {name}")
 
 
 def set_master(link: int, master: int) -> Message:

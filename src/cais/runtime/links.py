@@ -102,9 +102,7 @@ def _add_links(links: Sequence[Link], host: Netlink, inside: Netlink) -> None:
         # A link without IPv6 has no address of that kind at all, as in Docker.
         _write(f"{_SYSCTL}/default/disable_ipv6", "0" if any(link.ipv6 for link in links) else "1")
         for link in links:
-            host.request(_creation(link, host, namespace))
-            if link.isolated:
-                host.request(rtnetlink.set_port_of(host_index(host, link.host_name), hairpin=False, isolated=True))
+            host.request(*_creation(link, host, namespace))
     finally:
         os.close(namespace)
     wanted: list[Message] = []
@@ -117,21 +115,22 @@ def _add_links(links: Sequence[Link], host: Netlink, inside: Netlink) -> None:
     inside.request(*wanted)
 
 
-def _creation(link: Link, host: Netlink, namespace: int) -> Message:
-    parent = host_index(host, link.parent)
+def _creation(link: Link, host: Netlink, namespace: int) -> list[Message]:
+    parent = rtnetlink.find_link(host, link.parent).index
     if link.kind == "veth":
-        return rtnetlink.new_veth(
-            link.host_name, parent, link.mtu, peer=link.name, peer_mac=link.mac, peer_namespace=namespace
-        )
+        return [
+            rtnetlink.new_veth(
+                link.host_name, parent, link.mtu, peer=link.name, peer_mac=link.mac, peer_namespace=namespace
+            ),
+            # A container that reaches itself at a published port gets its own frames back.
+            rtnetlink.set_port(link.host_name, hairpin=True, isolated=link.isolated),
+        ]
     modes = rtnetlink.MACVLAN_MODES if link.kind == "macvlan" else rtnetlink.IPVLAN_MODES
-    return rtnetlink.new_sublink(
-        link.kind, modes[link.mode], parent, link.mtu, name=link.name, mac=link.mac, namespace=namespace
-    )
-
-
-def host_index(host: Netlink, name: str) -> int:
-    """The index of a link in the namespace of the socket. Raises: OSError that names it."""
-    return rtnetlink.find_link(host, name).index
+    return [
+        rtnetlink.new_sublink(
+            link.kind, modes[link.mode], parent, link.mtu, name=link.name, mac=link.mac, namespace=namespace
+        )
+    ]
 
 
 def _route(plan: NetworkPlan, inside: Netlink) -> None:
