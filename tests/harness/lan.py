@@ -19,6 +19,15 @@ _ECHO = textwrap.dedent("""
             connection.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\n" + address.encode())
 """)
 
+# Sends a datagram, and prints what comes back.
+UDP_CLIENT = textwrap.dedent("""
+    import socket, sys
+    with socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(3)
+        client.sendto(b"hello", (sys.argv[1], int(sys.argv[2])))
+        print(client.recvfrom(100)[0].decode(), end="")
+""")
+
 
 class Lan:
     """A neighbour of this machine. address: its own; host: this machine's on the link between them."""

@@ -22,7 +22,7 @@ from cais.engine.models import Attached, Endpoint, EndpointSettings
 from cais.engine.network_models import HOST_BINDING, LINK_PREFIX
 from cais.engine.network_names import ContainerNames
 from cais.engine.network_requests import PRIVATE, SHARED, check_addresses, check_settings
-from cais.engine.networks import Member, Network, Networks
+from cais.engine.networks import Member, Network, Networks, isolated
 from cais.engine.resolvconf import Kind
 from cais.engine.tasks import Tasks
 from cais.engine.text import reason
@@ -52,7 +52,7 @@ class Endpoints:
         self._tasks = tasks
         self._runtime = runtime
         self._events = events
-        self._ports = Ports()
+        self._ports = Ports(self._is_inside)
         self._held: dict[str, list[Published]] = {}
         self._forwards: dict[str, list[Forward]] = {}
         self._resolvers: dict[str, Resolver] = {}
@@ -379,7 +379,7 @@ class Endpoints:
             addresses=tuple(addresses),
             mtu=record.mtu,
             ipv6=bool(live.ipv6),
-            isolated=not record.icc,
+            isolated=isolated(network),
             kind="veth" if record.driver == "bridge" else record.driver,
             mode=record.options.get(f"{record.driver}_mode") or default_mode,
         )
@@ -525,6 +525,14 @@ class Endpoints:
     def _is_internal(self, container: Container) -> bool:
         """Whether the container can reach nothing but its networks."""
         return self._gateway_endpoint(container) is None and self._gateway_endpoint(container, 6) is None
+
+    def _is_inside(self, address: str) -> bool:
+        """Whether an address is one of an internal network."""
+        return any(
+            network.record.internal and address.partition("%")[0] in pool
+            for network in self._networks
+            for pool in network.pools.values()
+        )
 
     def _emit(self, network: Network, action: str, container: Container) -> None:
         self._events.emit("network", action, network.id, network.event_attributes(container=container.id))
