@@ -283,9 +283,7 @@ class Endpoints:
         """The containers that one on the default bridge knows by names of its own."""
         found = []
         for link in container.record.host_config.Links or ():
-            name, _, alias = link.partition(":")
-            name = name.lstrip("/").rpartition("/")[2] or name.lstrip("/")
-            alias = (alias or name).rpartition("/")[2]
+            name, alias = joining.link_parts(link)
             other = self._containers.find(name)
             endpoint = other.record.endpoints.get("bridge")
             if endpoint is None or endpoint.live is None:
