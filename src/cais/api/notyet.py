@@ -11,8 +11,6 @@ ENDPOINTS: Final[tuple[tuple[str, str, str], ...]] = (
     ("POST", "/build/prune", "prune"),
     ("POST", "/session", "BuildKit sessions"),
     ("POST", "/grpc", "BuildKit sessions"),
-    ("*", "/networks", "networks"),
-    ("*", "/networks/{rest:.+}", "networks"),
     ("*", "/plugins", "plugins"),
     ("*", "/plugins/{rest:.+}", "plugins"),
     ("*", "/swarm", "swarm"),
