@@ -197,6 +197,18 @@ GROUPS: dict[str, tuple[str, dict[str, Entry]]] = {
         "Manage Docker image manifests and manifest lists",
         {"inspect": Entry("manifest", "INSPECT", "Display an image manifest, or manifest list")},
     ),
+    "network": (
+        "Manage networks",
+        {
+            "connect": Entry("network", "CONNECT", "Connect a container to a network"),
+            "create": Entry("network_create", "CREATE", "Create a network"),
+            "disconnect": Entry("network", "DISCONNECT", "Disconnect a container from a network"),
+            "inspect": Entry("inspect", "INSPECT_NETWORK", "Display detailed information on one or more networks"),
+            "ls": Entry("network", "LS", "List networks"),
+            "prune": Entry("prune", "PRUNE_NETWORKS", "Remove all unused networks"),
+            "rm": Entry("network", "RM", "Remove one or more networks"),
+        },
+    ),
     "system": (
         "Manage Cais",
         {
@@ -213,6 +225,7 @@ SYNONYMS: dict[str, dict[str, str]] = {
     "container": {"list": "ls", "ps": "ls", "remove": "rm"},
     "context": {"list": "ls", "remove": "rm"},
     "image": {"list": "ls", "remove": "rm"},
+    "network": {"list": "ls", "remove": "rm"},
 }
 
 

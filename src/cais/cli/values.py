@@ -270,3 +270,21 @@ def parse_extra_host(text: str) -> str:
         except ValueError:
             raise ValueError(f"invalid IP address in add-host: {go_quote(address)}") from None
     return f"{name}:{address}"
+
+
+def parse_strings(text: str) -> list[str]:
+    """Several values in one, with commas between them; a flag of such values may be given several times besides."""
+    if "," not in text and '"' not in text:
+        return [text] if text else []
+    from cais.cli.mounts import split_fields  # noqa: PLC0415 -- seldom needed
+
+    return split_fields(text)
+
+
+def parse_link(text: str) -> str:
+    """CONTAINER[:ALIAS]."""
+    if not text:
+        raise ValueError("empty string specified for links")
+    if text.count(":") > 1:
+        raise ValueError(f"bad format for links: {text}")
+    return text
