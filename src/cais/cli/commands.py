@@ -205,6 +205,7 @@ GROUPS: dict[str, tuple[str, dict[str, Entry]]] = {
             "disconnect": Entry("network", "DISCONNECT", "Disconnect a container from a network"),
             "inspect": Entry("inspect", "INSPECT_NETWORK", "Display detailed information on one or more networks"),
             "ls": Entry("network", "LS", "List networks"),
+            "map": Entry("network_map", "MAP", "Draw networks, their containers, addresses and published ports"),
             "prune": Entry("prune", "PRUNE_NETWORKS", "Remove all unused networks"),
             "rm": Entry("network", "RM", "Remove one or more networks"),
         },
