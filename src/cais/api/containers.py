@@ -91,7 +91,7 @@ class ContainerHandlers:
             sizes = None
             if bool_query(request, "size"):
                 sizes = await usage.sizes(container, engine.containers, engine.images)
-            answers.append(views.summary(container, engine.images, sizes))
+            answers.append(views.summary(container, engine.images, engine.networks, sizes))
         return json_answer(answers)
 
     async def inspect(self, request: web.Request) -> web.StreamResponse:
@@ -100,7 +100,11 @@ class ContainerHandlers:
         sizes = None
         if bool_query(request, "size"):
             sizes = await usage.sizes(container, engine.containers, engine.images)
-        return json_answer(views.inspect(container, engine.containers, engine.images, engine.settings, sizes))
+        return json_answer(
+            views.inspect(
+                container, engine.containers, engine.images, engine.settings, known=engine.networks, sizes=sizes
+            )
+        )
 
     async def top(self, request: web.Request) -> web.StreamResponse:
         """GET /containers/{id}/top"""

@@ -12,8 +12,6 @@ ENDPOINTS: Final[tuple[tuple[str, str, str], ...]] = (
     ("POST", "/build/prune", "prune"),
     ("POST", "/session", "BuildKit sessions"),
     ("POST", "/grpc", "BuildKit sessions"),
-    ("*", "/networks", "networks"),
-    ("*", "/networks/{rest:.+}", "networks"),
     ("*", "/volumes", "volumes"),
     ("*", "/volumes/{rest:.+}", "volumes"),
     ("*", "/plugins", "plugins"),

@@ -85,7 +85,12 @@ class SystemHandlers:
             answer |= {"LayersSize": engine.images.layers_bytes(), "Images": self._images(api_version(request))}
         if "container" in wanted:
             answer["Containers"] = [
-                views.summary(container, engine.images, await usage.sizes(container, engine.containers, engine.images))
+                views.summary(
+                    container,
+                    engine.images,
+                    engine.networks,
+                    await usage.sizes(container, engine.containers, engine.images),
+                )
                 for container in engine.containers
             ]
         if "volume" in wanted:

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from cais.distribution.platforms import matches, parse_platform, platform_text
-from cais.engine import joining, names, validation
+from cais.engine import joining, names, network_requests, validation
 from cais.engine.beginnings import Beginnings
 from cais.engine.container import Container
 from cais.engine.defaults import command, merge
@@ -26,6 +26,7 @@ from cais.engine.host import Host
 from cais.engine.images import Image, Images, ImageUser
 from cais.engine.models import ContainerConfig, CreateRequest, HostConfig, Record, decode_record, encode_record
 from cais.engine.mounts import parse_binds
+from cais.engine.networks import Networks
 from cais.engine.settings import Settings
 from cais.engine.text import printable, reason
 from cais.engine.trash import Trash
@@ -48,7 +49,15 @@ class Containers:
     """The containers of one engine."""
 
     def __init__(
-        self, *, settings: Settings, host: Host, database: Database, images: Images, events: EventBus, trash: Trash
+        self,
+        *,
+        settings: Settings,
+        host: Host,
+        database: Database,
+        images: Images,
+        events: EventBus,
+        trash: Trash,
+        networks: Networks,
     ) -> None:
         self._settings = settings
         self._host = host
@@ -56,6 +65,7 @@ class Containers:
         self._images = images
         self._events = events
         self._trash = trash
+        self._networks = networks
         self._by_id: dict[str, Container] = {}
         self._ids = Beginnings()
         self._ids_by_name: dict[str, str] = {}
@@ -150,8 +160,10 @@ class Containers:
         """
         warnings = validation.normalise(request, self._host)
         joining.resolve(request.host_config, self)
+        endpoints = network_requests.endpoints(request, self._networks)
         config = merge(request, image.config.defaults)
         record = self._record(request, config, image, name, container_id or names.new_id())
+        record.endpoints = endpoints
         return Draft(record, warnings)
 
     def check_free(self, name: str) -> None:

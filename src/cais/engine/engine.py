@@ -37,6 +37,9 @@ from cais.engine.image_commit import CommitRequest, draft
 from cais.engine.images import Images
 from cais.engine.lifecycle import Lifecycle
 from cais.engine.models import CreateRequest
+from cais.engine.network_changes import NetworkChanges
+from cais.engine.network_endpoints import Endpoints
+from cais.engine.networks import Networks
 from cais.engine.prune import Pruned, Pruning
 from cais.engine.settings import Settings
 from cais.engine.statefolder import StateFolder
@@ -73,6 +76,9 @@ class Engine:
         self._is_closing = False
         self._trash = Trash(settings.trash)
         self._stack = AsyncExitStack()
+        self.networks = Networks(settings, self.database, self.events)
+        self.endpoints: Endpoints
+        self.network_changes: NetworkChanges
         self.containers: Containers
         self.lifecycle: Lifecycle
         self.adjust: Adjustments
@@ -213,9 +219,12 @@ class Engine:
         stack.push_async_callback(self._trash.close)
         stack.push_async_callback(self.images.close)
         await self.images.open()
+        await self.networks.load(self.id)
+        stack.push_async_callback(self._close_networks)
         self._wire()
         stack.push_async_callback(self.containers.close)
         await self.containers.open()
+        stack.push_async_callback(self.endpoints.close)
         stack.push_async_callback(asyncio.to_thread, _remove_empty_cgroup, settings.cgroup_parent)
         stack.push_async_callback(self._let_go)
         stack.push_async_callback(self._tasks.close)
@@ -225,6 +234,8 @@ class Engine:
             await recovery.recover(settings, self.containers, self.lifecycle, self.execs, self._trash)
         finally:
             await spawner
+        await self.networks.open(self.endpoints.forwards)
+        await self.endpoints.restore_all()
         stack.push_async_callback(self._quiet)
         self.lifecycle.open()
         self._tasks.start(self._warm(), "compile the default seccomp policy")
@@ -232,13 +243,18 @@ class Engine:
     def _wire(self) -> None:
         self.containers = Containers(
             settings=self.settings, host=self.host, database=self.database, images=self.images, events=self.events,
-            trash=self._trash,
+            trash=self._trash, networks=self.networks,
+        )  # fmt: skip
+        self.endpoints = Endpoints(
+            networks=self.networks, containers=self.containers, runtime=self.runtime, events=self.events,
+            tasks=self._tasks,
         )  # fmt: skip
         self.execs = Execs(self.settings, self.host, self.containers, self.events)
         self._health = HealthChecks(self.containers, self.execs, self.events, self._tasks)
         self.lifecycle = Lifecycle(
             settings=self.settings, host=self.host, containers=self.containers, images=self.images,
             runtime=self.runtime, events=self.events, tasks=self._tasks, watcher=self._health,
+            endpoints=self.endpoints,
         )  # fmt: skip
         self._health.on_unhealthy = self.lifecycle.restart_unhealthy
         self.adjust = Adjustments(
@@ -246,6 +262,7 @@ class Engine:
             watcher=self._health,
         )  # fmt: skip
         self.images.users = self._users_of
+        self.network_changes = NetworkChanges(self.networks, self.endpoints, self.containers, self.events)
         self._pruning = Pruning(self.containers, self.lifecycle, self.events)
 
     async def _open_runtime(self) -> None:
@@ -264,6 +281,9 @@ class Engine:
         """Nothing is begun any more by itself: no restart, no health check."""
         self.lifecycle.close()
         await self._health.close()
+
+    async def _close_networks(self) -> None:
+        await self.networks.close(any(network.members for network in self.networks))
 
     async def _let_go(self) -> None:
         """Drops the connections to monitors and waiting clients; the containers run on."""

@@ -14,7 +14,8 @@ from cais.errors import CaisError
 from cais.linux import credentials, mount, namespaces, tty
 from cais.linux.fs import close_from
 from cais.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWNS, CLONE_NEWPID
-from cais.runtime import plan, process, reaper, rootfs, users
+from cais.linux.netlink import NETLINK_ROUTE, Netlink
+from cais.runtime import links, plan, process, reaper, rootfs, users
 from cais.runtime.cgroups.files import enter
 from cais.runtime.cgroups.interface import Cgroup, Hierarchy
 from cais.runtime.cgroups.resources import Resources
@@ -41,7 +42,11 @@ def run(hierarchy: Hierarchy, connection: socket.socket) -> NoReturn:
         spec = load(request.bundle)
         cgroup = hierarchy.create(spec.cgroups_path, Resources.from_oci(spec.resources))
         has_group = True
+        # Made before its namespaces are: it belongs to the host's network.
+        host = Netlink(NETLINK_ROUTE) if request.network and spec.has_new("network") else None
         _enter_groups(cgroup, spec, hierarchy.version)
+        if spec.has_new("network"):
+            _set_up_network(request, host, channel)
         _run(request, spec, cgroup, stdio, channel)
     except StartFailed as error:
         report(channel, error, has_group)
@@ -71,6 +76,19 @@ def _enter_groups(cgroup: Cgroup, spec: Spec, version: int) -> None:
     _enter_namespaces(spec, version)
 
 
+def _set_up_network(request: StartRequest, host: Netlink | None, channel: Channel) -> None:
+    """The loopback link, and what else the container's own network namespace is to have."""
+    namespaces.loopback_up()
+    if host is None or request.network is None:
+        return
+    with host:
+        sockets = links.set_up(links.NetworkPlan.from_json(request.network), host)
+    if sockets:
+        channel.send({"type": "resolver"}, [item.fileno() for item in sockets])
+    for item in sockets:
+        item.close()
+
+
 def _run(request: StartRequest, spec: Spec, cgroup: Cgroup, stdio: Stdio | None, channel: Channel) -> NoReturn:
     seccomp_program = process.read_program(request.seccomp)
     credentials.new_session_keyring(f"_ses.{request.id}")
@@ -78,8 +96,6 @@ def _run(request: StartRequest, spec: Spec, cgroup: Cgroup, stdio: Stdio | None,
         credentials.set_name(reaper.NAME)
         credentials.set_command_line(" ".join((reaper.NAME, "--", *spec.process.args)))
     _name_host(spec)
-    if spec.has_new("network"):
-        namespaces.loopback_up()
     root = rootfs.assemble(request.rootfs, os.path.join(request.bundle, "rootfs"))
     root.apply(plan.of_spec(spec), cgroup, spec.devices)
     stdio = stdio or _open_terminal(root, request, channel)
