@@ -30,7 +30,7 @@ from cais.errors import CaisError, Conflict, Forbidden, Internal, InvalidArgumen
 from cais.network import ipam
 from cais.network.dns.resolver import Resolver
 from cais.network.firewall import Forward
-from cais.network.ports import ANY4, Ports
+from cais.network.ports import ANY4, Ports, Published
 from cais.runtime.client import Runtime
 from cais.runtime.errors import StartFailed
 from cais.runtime.links import Link, NetworkPlan
@@ -53,6 +53,7 @@ class Endpoints:
         self._runtime = runtime
         self._events = events
         self._ports = Ports()
+        self._held: dict[str, list[Published]] = {}
         self._forwards: dict[str, list[Forward]] = {}
         self._resolvers: dict[str, Resolver] = {}
         self._ipv6 = os.path.exists("/proc/net/if_inet6")
@@ -74,6 +75,7 @@ class Endpoints:
 
         All or nothing. Raises CaisError, in Docker's words.
         """
+        self.end(container)  # a start that was cut off may have left its word in the record
         record = container.record
         mode = record.host_config.NetworkMode
         if mode == "host" or joining.partner(mode):
@@ -112,7 +114,12 @@ class Endpoints:
             keeps_single_labels=conf.keeps_single_labels,
         )  # fmt: skip
         self._resolvers[container.id] = resolver
-        self._tasks.start(resolver.start(), f"resolver of container {container.id[:12]}")
+        self._tasks.start(self._start_resolver(container.id, resolver), f"resolver of container {container.id[:12]}")
+
+    async def _start_resolver(self, container_id: str, resolver: Resolver) -> None:
+        """The container may have ended before its resolver has begun."""
+        if self._resolvers.get(container_id) is resolver:
+            await resolver.start()
 
     def end(self, container: Container) -> None:
         """Takes back all that a container has. One that has nothing is none the worse for it."""
@@ -141,7 +148,7 @@ class Endpoints:
             network.join(Member(container, endpoint.live, self._names(container, endpoint, network)))
         published = network_ports.from_record(record)
         if published:
-            self._ports.hold_again(published)
+            self._held[container.id] = self._ports.hold_again(published)
             gateway = self._gateway_endpoint(container)
             live = gateway.live if gateway else None
             if live is not None:
@@ -411,7 +418,7 @@ class Endpoints:
         if not wanted:
             return
         try:
-            published = self._ports.hold(wanted, self._ipv6)
+            published = self._held[container.id] = self._ports.hold(wanted, self._ipv6)
             container.record.published = network_ports.to_record(published)
             self._forward(container, live)
         except (CaisError, OSError) as error:
@@ -434,7 +441,7 @@ class Endpoints:
             self._networks.firewall.withdraw(forwards)
         except OSError as error:
             _log.error("container %s: its ports are still published: %s", container.id, reason(error))
-        self._ports.release(network_ports.from_record(container.record))
+        self._ports.release(self._held.pop(container.id, []))
         container.record.published = []
 
     def _move_ports(self, container: Container) -> None:

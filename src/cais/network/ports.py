@@ -75,14 +75,20 @@ class Ports:
             raise
         return found
 
-    def hold_again(self, published: Iterable[Published]) -> None:
-        """Holds ports that have been published before this engine began; who has taken one meanwhile is logged."""
+    def hold_again(self, published: Iterable[Published]) -> list[Published]:
+        """Holds ports that have been published before this engine began; who has taken one meanwhile is logged.
+
+        Returns: those that are held.
+        """
+        held = []
         for item in published:
             try:
                 self._bind(item.protocol, item.host, item.host_port)
+                held.append(item)
             except OSError as error:
                 what = f"{item.host}:{item.host_port}/{item.protocol}"
                 _log.warning("port %s is held by somebody else: %s", what, error)
+        return held
 
     def serve(self, published: Iterable[Published], target4: str, target6: str) -> list[Forward]:
         """What the firewall is to translate; the rest is served here. target4, target6: the container's addresses."""
