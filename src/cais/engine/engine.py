@@ -48,6 +48,7 @@ from cais.engine.text import reason
 from cais.engine.trash import Trash
 from cais.engine.work import to_the_end
 from cais.errors import CaisError, Conflict, Forbidden, Internal, Unavailable, Unsupported
+from cais.network.watch import Watch
 from cais.runtime.cgroups import CgroupError, open_hierarchy
 from cais.runtime.client import Runtime
 from cais.runtime.errors import StartFailed
@@ -235,7 +236,9 @@ class Engine:
         finally:
             await spawner
         await self.networks.open(self.endpoints.forwards)
-        await self.endpoints.restore_all()
+        await self.endpoints.restore()
+        watch = Watch(self._repair_network)
+        stack.push_async_callback(watch.close)
         stack.push_async_callback(self._quiet)
         self.lifecycle.open()
         self._tasks.start(self._warm(), "compile the default seccomp policy")
@@ -281,6 +284,11 @@ class Engine:
         """Nothing is begun any more by itself: no restart, no health check."""
         self.lifecycle.close()
         await self._health.close()
+
+    async def _repair_network(self, gone: set[str]) -> None:
+        await self.networks.repair()
+        if gone:
+            await self.endpoints.repair(gone)
 
     async def _close_networks(self) -> None:
         await self.networks.close(any(network.members for network in self.networks))

@@ -154,15 +154,52 @@ class Endpoints:
             if live is not None:
                 self._forwards[container.id] = self._ports.serve(published, live.ipv4, live.ipv6)
 
-    async def restore_all(self) -> None:
-        """Has somebody answer for names again in the containers that were adopted."""
+    async def restore(self) -> None:
+        """Gives the containers that were adopted what they lack: links, and somebody who answers for names."""
+        names = await asyncio.to_thread(self._networks.bridges.names)
         for container in self._containers:
-            if not container.running or not self._wants_resolver(container):
+            lost = self._lost(container, names)
+            if lost or (container.running and self._wants_resolver(container)):
+                await self._restore(container, lost)
+
+    async def repair(self, gone: set[str]) -> None:
+        """Makes links of running containers again that somebody has taken from the host."""
+        for container in self._containers:
+            if not container.running or not gone.intersection(self._host_links(container)):
                 continue
-            try:
-                await self._change(container, NetworkPlan(resolver=True))
-            except CaisError as error:
-                _log.error("container %s: its names are not answered: %s", container.id, error)
+            async with container.lock:
+                names = await asyncio.to_thread(self._networks.bridges.names)
+                if lost := self._lost(container, names):
+                    await self._restore(container, lost)
+
+    async def _restore(self, container: Container, lost: list[Endpoint]) -> None:
+        if lost:
+            _log.warning("container %s: links are gone, and made again: %d", container.id, len(lost))
+        plan = NetworkPlan(
+            links=tuple(self._link(endpoint) for endpoint in lost),
+            gateways=self._gateways(container) if lost else (),
+            resolver=self._wants_resolver(container) and container.id not in self._resolvers,
+        )
+        try:
+            await self._change(container, plan)
+        except CaisError as error:
+            _log.error("container %s: its network is not whole: %s", container.id, error)
+
+    @staticmethod
+    def _host_links(container: Container) -> set[str]:
+        lives = (endpoint.live for endpoint in container.record.endpoints.values())
+        return {live.host_link for live in lives if live is not None and live.host_link}
+
+    @staticmethod
+    def _lost(container: Container, names: set[str]) -> list[Endpoint]:
+        """The endpoints of a container, if it runs, whose links the host does not have."""
+        if not container.running:
+            return []
+        return [
+            endpoint
+            for endpoint in container.record.endpoints.values()
+            if endpoint.live is not None and endpoint.live.host_link and endpoint.live.host_link not in names
+        ]
 
     async def connect(self, container: Container, network: Network, wanted: EndpointSettings) -> None:
         """Puts a container on a network more, at once where it runs. The caller holds its lock.

@@ -267,21 +267,17 @@ class Networks:
             await self._forget(network)
         self._events.emit("network", "destroy", network.id, network.event_attributes())
 
-    async def repair(self) -> bool:
-        """Makes again what somebody has taken from the host; whether there was something. Raises Internal."""
+    async def repair(self) -> None:
+        """Makes again what somebody has taken from the host. Raises Internal."""
         async with self._changing:
             try:
-                made = False
                 names = await asyncio.to_thread(self.bridges.names)
                 for network in self:
                     if network.record.driver == "bridge" and network.record.link not in names:
                         _log.warning("the bridge of network %s is gone: it is made again", network.name)
                         await self._make_bridge(network)
-                        made = True
                 if await asyncio.to_thread(self.firewall.check):
                     _log.warning("rules of the firewall were gone, and are made again")
-                    made = True
-                return made
             except (OSError, NftError) as error:
                 raise Internal(f"the host's network cannot be repaired: {error}") from error
 
@@ -322,8 +318,8 @@ class Networks:
         if network.record.ipv6:
             await asyncio.to_thread(bridges.enable_forwarding, 6)
         if await asyncio.to_thread(self.bridges.ensure, network.bridge()):
-            ports = [(member.attached.host_link, network.record.link) for member in network.members.values()]
-            await asyncio.to_thread(self.bridges.reattach, ports)
+            ports = [member.attached.host_link for member in network.members.values()]
+            await asyncio.to_thread(self.bridges.reattach, network.record.link, ports, not network.record.icc)
 
     async def _choose_link(self, record: NetworkRecord) -> None:
         if record.driver == "bridge":

@@ -28,11 +28,11 @@ NFNLGRP_NFTABLES: Final = 7
 _NFNL_MSG_BATCH_BEGIN: Final = 0x10
 _NFNL_MSG_BATCH_END: Final = 0x11
 _SUBSYS: Final = 10
-NFT_MSG_NEWTABLE: Final = 0
+_NFT_MSG_NEWTABLE: Final = 0
 NFT_MSG_DELTABLE: Final = 2
-_NFT_MSG_NEWCHAIN: Final = 3
+NFT_MSG_NEWCHAIN: Final = 3
 NFT_MSG_DELCHAIN: Final = 5
-NFT_MSG_NEWRULE: Final = 6
+_NFT_MSG_NEWRULE: Final = 6
 NFT_MSG_DELRULE: Final = 8
 NFT_MSG_DELSET: Final = 11
 _NFT_MSG_NEWSETELEM: Final = 12
@@ -85,28 +85,14 @@ def redirect(table: str, address: str, port: int, ports: dict[int, int]) -> None
         _transact(
             netlink,
             [
-                _message(NFT_MSG_NEWTABLE, family, name, NLM_F_CREATE),
+                _message(_NFT_MSG_NEWTABLE, family, name, NLM_F_CREATE),
                 _message(NFT_MSG_DELTABLE, family, name),
-                _message(NFT_MSG_NEWTABLE, family, name, NLM_F_CREATE),
-                _message(_NFT_MSG_NEWCHAIN, family, chain, NLM_F_CREATE),
-                *(_message(NFT_MSG_NEWRULE, family, rule, NLM_F_CREATE | NLM_F_APPEND) for rule in rules),
+                _message(_NFT_MSG_NEWTABLE, family, name, NLM_F_CREATE),
+                _message(NFT_MSG_NEWCHAIN, family, chain, NLM_F_CREATE),
+                *(_message(_NFT_MSG_NEWRULE, family, rule, NLM_F_CREATE | NLM_F_APPEND) for rule in rules),
             ],
             family,
         )  # fmt: skip
-
-
-def drop_table(table: str) -> None:
-    """Take away the ip table of that name in this network namespace. Raises: OSError."""
-    with Netlink(NETLINK_NETFILTER) as netlink:
-        _transact(netlink, [_message(NFT_MSG_DELTABLE, NFPROTO_IPV4, text(1, table))], NFPROTO_IPV4)
-
-
-def table_of(payload: bytes) -> str:
-    """The name of the table that a notification tells of."""
-    length, kind = struct.unpack_from("=HH", payload, _NFGENMSG.size)
-    if kind & 0x3FFF != 1:  # NFTA_TABLE_NAME, and the same number for chains, rules, sets and elements
-        return ""
-    return payload[_NFGENMSG.size + 4 : _NFGENMSG.size + length].rstrip(b"\0").decode("utf-8", "replace")
 
 
 def message_kind(netlink_type: int) -> int:

@@ -69,12 +69,13 @@ class Bridges:
         with contextlib.suppress(OSError):
             self._netlink.request(rtnetlink.delete_link(name))
 
-    def reattach(self, ports: Iterable[tuple[str, str]]) -> None:
-        """Makes links ports of their bridges again, given as pairs of names; those that are gone are passed over."""
+    def reattach(self, bridge: str, ports: Iterable[str], isolated: bool) -> None:
+        """Makes links ports of a bridge again; those that are gone are passed over. Raises OSError."""
         indices = {link.name: link.index for link in rtnetlink.links(self._netlink)}
-        for name, bridge in ports:
-            if name in indices and bridge in indices:
+        for name in ports:
+            if name in indices:
                 self._netlink.request(rtnetlink.set_master(indices[name], indices[bridge]))
+                self._netlink.request(rtnetlink.set_port(name, hairpin=True, isolated=isolated))
 
     def names(self) -> set[str]:
         """The names of all links of the host. Raises OSError."""
