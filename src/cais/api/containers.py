@@ -150,7 +150,7 @@ class ContainerHandlers:
 
     async def rename(self, request: web.Request) -> web.StreamResponse:
         """POST /containers/{id}/rename"""
-        await self._engine.containers.rename(self._find(request), text_query(request, "name"))
+        await self._engine.rename(self._find(request), text_query(request, "name"))
         return empty_answer()
 
     async def update(self, request: web.Request) -> web.StreamResponse:

@@ -200,6 +200,19 @@ GROUPS: dict[str, tuple[str, dict[str, Entry]]] = {
         "Manage Docker image manifests and manifest lists",
         {"inspect": Entry("manifest", "INSPECT", "Display an image manifest, or manifest list")},
     ),
+    "network": (
+        "Manage networks",
+        {
+            "connect": Entry("network", "CONNECT", "Connect a container to a network"),
+            "create": Entry("network_create", "CREATE", "Create a network"),
+            "disconnect": Entry("network", "DISCONNECT", "Disconnect a container from a network"),
+            "inspect": Entry("inspect", "INSPECT_NETWORK", "Display detailed information on one or more networks"),
+            "ls": Entry("network", "LS", "List networks"),
+            "map": Entry("network_map", "MAP", "Draw networks, their containers, addresses and published ports"),
+            "prune": Entry("prune", "PRUNE_NETWORKS", "Remove all unused networks"),
+            "rm": Entry("network", "RM", "Remove one or more networks"),
+        },
+    ),
     "system": (
         "Manage Cais",
         {
@@ -227,6 +240,7 @@ SYNONYMS: dict[str, dict[str, str]] = {
     "context": {"list": "ls", "remove": "rm"},
     "image": {"list": "ls", "remove": "rm"},
     "volume": {"list": "ls", "remove": "rm"},
+    "network": {"list": "ls", "remove": "rm"},
 }
 
 

@@ -93,7 +93,7 @@ def create_container(engine: Engine, settings: Settings, given: Parsed, config: 
         err("WARNING: Disabling the OOM killer on containers without setting a '-m/--memory' limit may be dangerous.")
     for address in host["Dns"]:
         if address.startswith("127.") or address == "::1":
-            err(f"WARNING: Localhost DNS setting (--dns={address}) may fail in containers.")
+            err(f"WARNING: Localhost DNS ({address}) may fail in containers.")
             break
     if given.text("mac-address") and engine.negotiated() < _MAC_ADDRESS_OF_ENDPOINTS:
         config["MacAddress"] = given.text("mac-address")

@@ -1,4 +1,4 @@
-"""`cais container prune`, `image prune`, `volume prune` and `system prune`."""
+"""`cais container prune`, `image prune`, `volume prune`, `network prune` and `system prune`."""
 
 from __future__ import annotations
 
@@ -62,6 +62,14 @@ def _prune_volumes(call: Invocation) -> int:
         return 0
     pruned = system.prune(call.engine, "volumes", filters)
     _tell(_removed(pruned), pruned.get("SpaceReclaimed", 0))
+    return 0
+
+
+def _prune_networks(call: Invocation) -> int:
+    warning = "WARNING! This will remove all custom networks not used by at least one container."
+    if not call.flags.on("force") and not confirmed(warning):
+        return 0
+    out(_removed(system.prune(call.engine, "networks", call.flags.filters())), end="")
     return 0
 
 
@@ -142,14 +150,7 @@ def _build_options(call: Invocation) -> dict[str, str]:
 
 _FORCE = switch("force", "Do not prompt for confirmation", "f")
 _FILTER = text_list("filter", 'Provide filter values (e.g. "until=<timestamp>")', "", parse_filter, "filter")
-PRUNE_CONTAINERS = Command(
-    "[OPTIONS]",
-    "",
-    (_FILTER, _FORCE),
-    _prune_containers,
-    0,
-    0,
-)
+PRUNE_CONTAINERS = Command("[OPTIONS]", "", (_FILTER, _FORCE), _prune_containers, 0, 0)
 PRUNE_IMAGES = Command(
     "[OPTIONS]",
     "",
@@ -170,6 +171,7 @@ PRUNE_VOLUMES = Command(
     0,
     0,
 )
+PRUNE_NETWORKS = Command("[OPTIONS]", "", (_FILTER, _FORCE), _prune_networks, 0, 0)
 PRUNE_ALL = Command(
     "[OPTIONS]",
     "",

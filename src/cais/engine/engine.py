@@ -129,6 +129,14 @@ class Engine:
         """In a process that was forked from the one that opened it: leaves the state folder to that one alone."""
         self._folder.disown()
 
+    async def rename(self, container: Container, name: str) -> None:
+        """Gives a container another name, by which others on its networks find it.
+
+        Raises InvalidArgument, Conflict, NotFound.
+        """
+        await self.containers.rename(container, name)
+        self.endpoints.renamed(container)
+
     async def attach(self, container: Container, connection: socket.socket, options: attach.AttachOptions) -> None:
         """Serves a client on its connection, which is taken over."""
         history = None

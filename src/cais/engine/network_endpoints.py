@@ -433,18 +433,9 @@ class Endpoints:
         if resolver is not None:
             resolver.internal = self._is_internal(container)
         record, now = container.record, self.surroundings(container)
-        files = etcfiles.locations(self._containers.folder(record.id))
-
-        def change() -> None:
-            gone = [address for address in earlier.addresses if address not in now.addresses]
-            etcfiles.remove_lines(files.hosts, etcfiles.own_lines(record, gone))
-            come = [address for address in now.addresses if address not in earlier.addresses]
-            etcfiles.add_lines(files.hosts, etcfiles.own_lines(record, come))
-            before, after = (etcfiles.resolv_conf(record, around).text for around in (earlier, now))
-            etcfiles.replace_text(files.resolv_conf, before, after)
-
+        folder = self._containers.folder(record.id)
         try:
-            await asyncio.to_thread(change)
+            await asyncio.to_thread(etcfiles.refresh, record, folder, earlier, now)
         except (OSError, CaisError) as error:
             _log.warning("container %s: the files of its /etc stay as they are: %s", record.id, error)
 
