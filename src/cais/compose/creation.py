@@ -1,8 +1,8 @@
 """Which containers a project needs, which of those that exist are current, and making the difference.
 
 A container is current when the hash of its service's configuration, its image, its networks and its volumes are what
-they would be if it were made now. One that is not is replaced: the new one is made beside it, then the old one is stopped
-and removed, and the new one takes its name.
+they would be if it were made now. One that is not is replaced: the new one is made beside it, then the old one is
+stopped and removed, and the new one takes its name.
 """
 
 from __future__ import annotations

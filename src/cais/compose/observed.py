@@ -48,6 +48,10 @@ class Container:
     def networks(self) -> Tree:
         return (self.summary.get("NetworkSettings") or {}).get("Networks") or {}
 
+    def name_in(self, project: str) -> str:
+        """The name without that of the project, which is in front of all of its containers' names."""
+        return self.name.removeprefix(f"{project}-")
+
     def depends_on(self) -> list[str]:
         """The services that the container's own depended on when it was made."""
         listed = self.labels.get(labels.DEPENDS_ON, "")
