@@ -53,7 +53,15 @@ class Bringing:
         if starts:
             run_all(starting.tasks())
 
-    def prepare(self, policy: Policy, choices: Choices, *, remove_orphans: bool) -> Creation:
+    def start_dependencies(self, service: str) -> None:
+        """Start what a service depends on, and wait until it is as the service wants it."""
+        starting = Starting(self._engines, self._project, self._reporter, self.containers)
+        tasks = starting.tasks()
+        tasks.pop(f"start:{service}")
+        run_all(tasks)
+        starting.await_dependencies(service)
+
+    def prepare(self, policy: Policy, choices: Choices, *, remove_orphans: bool, warns: bool = True) -> Creation:
         """Have the images, look at what there is, and take away what is not wanted any more."""
         self.images.ensure(self._project.services, policy)
         infrastructure = Infrastructure(self._engines, self._project, self._reporter)
@@ -62,7 +70,8 @@ class Bringing:
         known = {*self._project.services, *self._project.disabled}
         orphans = [one for one in found if one.is_one_off or one.service not in known]
         own = [one for one in found if not one.is_one_off and one.service in self._project.services]
-        self._deal_with_orphans([one for one in orphans if one not in own], remove=remove_orphans)
+        if warns or remove_orphans:
+            self._deal_with_orphans(orphans, remove=remove_orphans)
         own = self._make_way(infrastructure, own)
         return Creation(
             engines=self._engines,

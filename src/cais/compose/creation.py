@@ -98,7 +98,11 @@ class Creation:
         return found[0].identity
 
     def _resolved(self, name: str) -> Tree:
-        return references.resolve(self._project.services[name], self.container_of)
+        return self.resolved(self._project.services[name])
+
+    def resolved(self, service: Tree) -> Tree:
+        """A service with its references to others replaced by their containers. Raises ComposeError."""
+        return references.resolve(service, self.container_of)
 
     def _service(self, name: str) -> None:
         if self._project.services[name].get("provider"):

@@ -76,6 +76,11 @@ class Images:
         found = self._found.get(self._project.image(service))
         return found["Id"] if found else ""
 
+    def is_here(self, service: str) -> bool:
+        """Ask the engine whether it has the image of a service."""
+        self._look_up(self._project.image(service))
+        return bool(self.identity(service))
+
     def volumes(self, service: str) -> list[str]:
         """The mount points that the image has volumes for."""
         found = self._found.get(self._project.image(service)) or {}

@@ -25,6 +25,8 @@ class Wanted:
 
     __slots__ = (
         "aliases",
+        "attaches_stdin",
+        "auto_remove",
         "extra_labels",
         "image_id",
         "links",
@@ -45,6 +47,8 @@ class Wanted:
         self.number = number
         self.image_id = ""
         self.aliases = True  # whether it answers to the service's name
+        self.auto_remove = False
+        self.attaches_stdin = False
         self.extra_labels: dict[str, str] = {}
         self.links: list[str] = []
         self.mounts = Mounts([], [])
@@ -97,6 +101,8 @@ def create_body(wanted: Wanted, *, many_networks: bool) -> Tree:
         "MacAddress": tree.get("mac_address") if not many_networks else None,
     }
     body.update({key: value for key, value in simple.items() if value})
+    if wanted.attaches_stdin and tree.get("stdin_open"):
+        body["AttachStdin"] = body["StdinOnce"] = True
     for key, field in (("Cmd", "command"), ("Entrypoint", "entrypoint")):
         if tree.get(field) is not None:
             body[key] = tree[field]
@@ -200,6 +206,8 @@ def host_config(wanted: Wanted, network_mode: str) -> Tree:
         **resources(tree),
     }
     found = {key: value for key, value in config.items() if value}
+    if wanted.auto_remove:
+        found["AutoRemove"] = True
     if tree.get("init") is not None:
         found["Init"] = tree["init"]
     if unconfined:

@@ -52,11 +52,15 @@ class Starting:
 
     def service(self, name: str) -> None:
         """Start what does not run of a service. Raises ComposeError and EngineError."""
-        for other, entry in self._project.dependencies(name).items():
-            self._await_dependency(other, entry)
+        self.await_dependencies(name)
         for container in self._containers.get(name, []):
             if container.state not in {"running", "restarting"}:
                 self.start(name, container)
+
+    def await_dependencies(self, name: str) -> None:
+        """Wait until what a service depends on is as the service wants it. Raises ComposeError."""
+        for other, entry in self._project.dependencies(name).items():
+            self._await_dependency(other, entry)
 
     def start(self, name: str, container: Container) -> None:
         service = self._project.services[name]

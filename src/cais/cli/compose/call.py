@@ -103,6 +103,11 @@ class Call(Invocation):
                     raise ComposeError(f"no such service: {name}")
         return self.arguments
 
+    def about(self, arguments: list[str]) -> Invocation:
+        """The call of a command that is not compose's, with the same flags and these arguments."""
+        self.flags.arguments = arguments
+        return Invocation(self.path, self.flags, lambda: self.choice, debug=self.debug)
+
     def one_container(self, service: str, index: int = 0) -> Container:
         """The container of a service with a number, or the first one. Raises CommandError."""
         name, project = self.project_or_name([service])
