@@ -110,8 +110,8 @@ class Down:
         self._reporter = reporter
         self._ending = Ending(engines, project, reporter, timeout_seconds)
 
-    def run(self, services: Iterable[str] = (), *, orphans: bool, volumes: bool, images: str) -> bool:
-        """Whether there was anything to remove. `images` is "", "local" or "all"."""
+    def run(self, services: Iterable[str] = (), *, orphans: bool, volumes: bool, images: str) -> None:
+        """`images` is "", "local" or "all"."""
         chosen = set(services)
         found = containers(self._engines, self._name, one_off=INCLUDED)
         if chosen:
@@ -128,7 +128,6 @@ class Down:
         if images:
             tasks.update(self._image_tasks(images, found))
         run_all(tasks)
-        return bool(found or tasks)
 
     def _network_tasks(self) -> dict[str, Task]:
         query = {"filters": filters_text({"label": [f"{labels.PROJECT}={self._name}"]})}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from cais.cli.command import Command
 from cais.cli.compose.call import Call, for_compose
-from cais.cli.compose.progress import warn
 from cais.cli.flags import Flag, number, switch
 from cais.cli.output import err
 from cais.client.http import quote
@@ -20,7 +19,7 @@ def _down(call: Call) -> int:
     call.check_services(project)
     call.progress.begin("down")
     try:
-        found = Down(call.engines, name, project, call.progress, call.timeout()).run(
+        Down(call.engines, name, project, call.progress, call.timeout()).run(
             call.arguments,
             orphans=given.on("remove-orphans"),
             volumes=given.on("volumes"),
@@ -28,8 +27,6 @@ def _down(call: Call) -> int:
         )
     finally:
         call.progress.end()
-    if not found:
-        warn("No resource found to remove")
     return 0
 
 

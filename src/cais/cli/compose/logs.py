@@ -25,7 +25,7 @@ def _logs(call: Call) -> int:
         if not found:
             raise CommandError(f"no container found with index {index}")
     printer = Printer(prefixes=not given.on("no-log-prefix"), colours=call.colours(plain=given.on("no-color")))
-    for one in found:
+    for one in found if given.on("follow") else ():
         printer.reserve(one.name_in(name))
     query = {"stdout": "1", "stderr": "1", "tail": given.text("tail")}
     query |= {flag: "1" for flag in ("follow", "timestamps") if given.on(flag)}

@@ -41,7 +41,7 @@ def _run(call: Call) -> int:
     name = given.text("name") or tree.get("container_name") or f"{project.name}-{service}-run-{slug}"
     call.progress.begin("run")
     try:
-        container, bringing_project = _prepared(call, project, service, tree, name, slug)
+        container, bringing_project = _prepared(call, project, service, tree, name=name, slug=slug)
     finally:
         call.progress.end()
     inject(call.engines, bringing_project, tree, container.identity)
@@ -53,7 +53,7 @@ def _run(call: Call) -> int:
 
 
 def _prepared(
-    call: Call, project: Project, service: str, tree: Tree, name: str, slug: str
+    call: Call, project: Project, service: str, tree: Tree, *, name: str, slug: str
 ) -> tuple[Container, Project]:
     """The container, made but not started, behind running containers of what the service depends on."""
     given = call.flags
@@ -95,13 +95,17 @@ def _overridden(call: Call, project: Project, service: str, words: list[str]) ->
     if "entrypoint" in given.given:
         tree["entrypoint"] = canonical.command(given.text("entrypoint"))
         tree["command"] = words
-    for flag, key in (("user", "user"), ("workdir", "working_dir")):
-        if given.text(flag):
-            tree[key] = given.text(flag)
-    for flag, key in (("cap-add", "cap_add"), ("cap-drop", "cap_drop")):
-        if given.texts(flag):
-            tree[key] = [*(tree.get(key) or []), *given.texts(flag)]
+    texts = {"user": given.text("user"), "working_dir": given.text("workdir")}
+    tree.update({key: text for key, text in texts.items() if text})
+    lists = {"cap_add": given.texts("cap-add"), "cap_drop": given.texts("cap-drop")}
+    tree.update({key: [*(tree.get(key) or []), *more] for key, more in lists.items() if more})
     tree["environment"] = {**(tree.get("environment") or {}), **_environment(call, project)}
+    _override_ports_and_volumes(call, tree)
+    return tree
+
+
+def _override_ports_and_volumes(call: Call, tree: Tree) -> None:
+    given = call.flags
     if not given.on("service-ports"):
         tree["ports"] = []
     if given.texts("publish"):
@@ -113,7 +117,6 @@ def _overridden(call: Call, project: Project, service: str, words: list[str]) ->
                 mount["source"] = absolute(os.getcwd(), mount["source"])
         targets = {mount["target"] for mount in extra}
         tree["volumes"] = [*(use for use in tree.get("volumes") or () if use["target"] not in targets), *extra]
-    return tree
 
 
 def _environment(call: Call, project: Project) -> Tree:

@@ -124,7 +124,18 @@ def _up(call: Call) -> int:
         call.progress.end()
     if not follows:
         return 0
+    if given.on("watch"):
+        _watch_beside(call, project)
     return _follow(call, project, attached[0])
+
+
+def _watch_beside(call: Call, project: Project) -> None:
+    """Watch the sources in a thread, while the output is shown."""
+    import threading  # noqa: PLC0415
+
+    from cais.cli.compose.watch import watch_project  # noqa: PLC0415
+
+    threading.Thread(target=watch_project, args=(call, project), daemon=True).start()
 
 
 def _check_up(call: Call) -> None:
@@ -135,6 +146,8 @@ def _check_up(call: Call) -> None:
     if given.on("detach") and aborts:
         flag = "abort-on-container-exit" if given.on("abort-on-container-exit") else "abort-on-container-failure"
         raise CommandError(f"--detach and --{flag} are incompatible")
+    if given.on("detach") and given.on("watch"):
+        raise CommandError("--detach and --watch are incompatible")
     if given.on("detach") and given.texts("attach"):
         raise CommandError("--detach and --attach are incompatible")
     if given.on("wait") and aborts:

@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cais.client.model import Event
 
+_LEAST_WIDTH = 4
 _HIDDEN = "com.docker.compose."
 
 
@@ -92,7 +93,7 @@ def _top(call: Call) -> int:
 
 
 def _aligned(rows: list[list[str]]) -> str:
-    widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=False)]
+    widths = [max(max(map(len, column)) + 2, _LEAST_WIDTH) for column in zip(*rows, strict=False)]
     lines = ["".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows]
     return "\n".join(lines)
 
