@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from cais.compose.creation import Choices, Creation
+from cais.compose.creation import Creation
 from cais.compose.ending import Ending
-from cais.compose.images import Images, Policy, Sources
+from cais.compose.images import Images
 from cais.compose.infrastructure import Infrastructure
-from cais.compose.model import Project
-from cais.compose.observed import INCLUDED, Container, containers
+from cais.compose.observed import INCLUDED, containers
 from cais.compose.parallel import each, run_all
-from cais.compose.report import Reporter
 from cais.compose.starting import Starting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from cais.compose.creation import Choices
     from cais.compose.engines import Engines
+    from cais.compose.images import Policy, Sources
+    from cais.compose.model import Project
+    from cais.compose.observed import Container
+    from cais.compose.report import Reporter
 
 
 class Bringing:

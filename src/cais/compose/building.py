@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from cais.client.codec import dumps
 from cais.client.engine import json_lines
 from cais.compose.context import pack
-from cais.compose.document import Tree
-from cais.compose.engines import Engines
 from cais.compose.errors import ComposeError
-from cais.compose.model import Project
 from cais.compose.paths import is_remote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    from cais.compose.document import Tree
+    from cais.compose.engines import Engines
+    from cais.compose.model import Project
 
 _UNSUPPORTED = ("ssh", "secrets", "additional_contexts", "cache_to", "provenance", "sbom", "entitlements")
 _SAID = "is not supported by the engine's build API yet"

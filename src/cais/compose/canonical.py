@@ -6,15 +6,16 @@ NAME=VALUE as mappings. Nothing is resolved yet: paths are relative, and names a
 
 from __future__ import annotations
 
-from typing import Any
-
 from cais.compose import mounts, ports
-from cais.compose.document import Document, Path, Tree, dotted
+from cais.compose.document import dotted
 from cais.compose.units import boolean, byte_count, duration_text, nanoseconds, number_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
+
+    from cais.compose.document import Document, Path, Tree
 
     Convert = Callable[[Any], Any]
 

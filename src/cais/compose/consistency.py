@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from cais.compose.document import Path, Tree
-from cais.compose.errors import ComposeError
-from cais.compose.model import Project
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from cais.compose.document import Path, Tree
+    from cais.compose.errors import ComposeError
+    from cais.compose.model import Project
 
 _INVALID = ": invalid compose project"
 

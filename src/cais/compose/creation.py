@@ -9,21 +9,23 @@ from __future__ import annotations
 
 from cais.client.http import quote
 from cais.compose import labels, references
-from cais.compose.document import Tree
-from cais.compose.engines import Engines
 from cais.compose.hashes import service_hash
-from cais.compose.images import Images
-from cais.compose.infrastructure import Infrastructure
-from cais.compose.model import Project
 from cais.compose.observed import Container, by_service
 from cais.compose.parallel import Task
-from cais.compose.report import DONE, Reporter, Step
+from cais.compose.report import DONE, Step
 from cais.compose.spec import Wanted, create_body, endpoint, networks_by_priority
 from cais.compose.spec_mounts import mounts_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from cais.compose.document import Tree
+    from cais.compose.engines import Engines
+    from cais.compose.images import Images
+    from cais.compose.infrastructure import Infrastructure
+    from cais.compose.model import Project
+    from cais.compose.report import Reporter
 
 DIVERGED, FORCE, NEVER = "diverged", "force", "never"
 _MANY_NETWORKS = (1, 44)  # the version of the API in which a container is created with all of its networks

@@ -7,16 +7,19 @@ a number. Anchors, aliases and merge keys are resolved here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Any
 
 import yaml
 
 from cais.compose.errors import FileError
 
-Tree = dict[str, Any]
-"""A mapping as it came from YAML or JSON: text keys, and values of text, numbers, booleans, None, lists and Trees."""
-Path = tuple[str | int, ...]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Tree = dict[str, Any]
+    """A mapping as it came from YAML or JSON: text keys, and texts, numbers, booleans, None, lists and Trees."""
+    Path = tuple[str | int, ...]
+
 
 _QUOTED = ("'", '"', "|", ">")
 _MOST_NODES = 1_000_000
@@ -33,15 +36,17 @@ _WORDS: dict[str, bool | None] = {
 }
 
 
-@dataclass(slots=True)
 class Document:
     """One YAML document. `lines` says where a value or, for a mapping's value, its key stands, counted from 1."""
 
-    file: str
-    data: Tree
-    lines: dict[Path, int] = field(default_factory=dict)
-    resets: list[Path] = field(default_factory=list)
-    overrides: list[Path] = field(default_factory=list)
+    __slots__ = ("data", "file", "lines", "overrides", "resets")
+
+    def __init__(self, file: str, data: Tree) -> None:
+        self.file = file
+        self.data = data
+        self.lines: dict[Path, int] = {}
+        self.resets: list[Path] = []  # what the tag !reset takes away from files before this one
+        self.overrides: list[Path] = []  # what the tag !override puts in the place of what was there
 
     def line(self, path: Path) -> int:
         """The line of a value, or of the nearest one around it."""
@@ -190,3 +195,10 @@ def dotted(path: Path) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+def copied(value: Any) -> Any:
+    """A copy that shares nothing that can be changed."""
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    return [copied(item) for item in value] if isinstance(value, list) else value

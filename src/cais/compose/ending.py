@@ -6,19 +6,22 @@ from cais.client.engine import filters_text
 from cais.client.errors import EngineError
 from cais.client.http import quote
 from cais.compose import labels
-from cais.compose.document import Tree
-from cais.compose.engines import Engines
 from cais.compose.errors import ComposeError
 from cais.compose.hooks import run_hook
 from cais.compose.infrastructure import remove_kept_on_conflict
-from cais.compose.model import Project
-from cais.compose.observed import INCLUDED, Container, by_service, containers
+from cais.compose.observed import INCLUDED, by_service, containers
 from cais.compose.parallel import Task, each, run_all
-from cais.compose.report import DONE, WORKING, Reporter, Step
+from cais.compose.report import DONE, WORKING, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from cais.compose.document import Tree
+    from cais.compose.engines import Engines
+    from cais.compose.model import Project
+    from cais.compose.observed import Container
+    from cais.compose.report import Reporter
 
 _LIVE = {"running", "restarting", "paused"}
 

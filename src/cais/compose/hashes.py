@@ -5,9 +5,13 @@ from __future__ import annotations
 from hashlib import sha256
 
 from cais.client.codec import dumps_readable
-from cais.compose.document import Tree
 from cais.compose.render import compact, json_service
-from cais.compose.shapes import HASHED_SERVICE, NETWORK, SERVICE, VOLUME, Shape, ordered
+from cais.compose.shapes import HASHED_SERVICE, NETWORK, SERVICE, VOLUME, ordered
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cais.compose.document import Tree
+    from cais.compose.shapes import Shape
 
 _NOT_HASHED = ("build", "pull_policy", "scale", "depends_on", "profiles")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from cais.client import containers
 from cais.client.frames import Demultiplexer
-from cais.compose.document import Tree
-from cais.compose.engines import Engines
 from cais.compose.errors import ComposeError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cais.client.model import ExecConfig
+    from cais.compose.document import Tree
+    from cais.compose.engines import Engines
 
 _BLOCK_BYTES = 65536
 

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from cais.client.errors import EngineError
 from cais.client.http import quote
-from cais.compose.document import Tree
-from cais.compose.engines import Engines
 from cais.compose.errors import ComposeError
-from cais.compose.model import Project
 from cais.compose.parallel import Task, each, run_all
-from cais.compose.report import Reporter, Step
+from cais.compose.report import Step
 from cais.compose.units import nanoseconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Protocol
 
+    from cais.compose.document import Tree
+    from cais.compose.engines import Engines
+    from cais.compose.model import Project
+    from cais.compose.report import Reporter
 
-class Sources(Protocol):
-    """How images come here. The command has the credentials and the building."""
+    class Sources(Protocol):
+        """How images come here. The command has the credentials and the building."""
 
-    def pull(self, image: str, platform: str) -> None:
-        """Raises CaisError."""
+        def pull(self, image: str, platform: str) -> None:
+            """Raises CaisError."""
 
-    def build(self, project: Project, service: str, tags: list[str]) -> None:
-        """Raises CaisError."""
+        def build(self, project: Project, service: str, tags: list[str]) -> None:
+            """Raises CaisError."""
 
 
 class Policy:

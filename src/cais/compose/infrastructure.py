@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cais.client.engine import filters_text
 from cais.client.errors import EngineError
 from cais.client.http import quote
 from cais.compose import labels
-from cais.compose.document import Tree
-from cais.compose.engines import Engines
 from cais.compose.errors import ComposeError
 from cais.compose.hashes import network_hash, volume_hash
-from cais.compose.model import Project
-from cais.compose.report import DONE, Reporter, Step
+from cais.compose.report import DONE, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
+
+    from cais.compose.document import Tree
+    from cais.compose.engines import Engines
+    from cais.compose.model import Project
+    from cais.compose.report import Reporter
 
 
 class Infrastructure:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 
 from cais.client.http import quote
-from cais.compose.document import Tree
-from cais.compose.engines import Engines
 from cais.compose.errors import ComposeError
-from cais.compose.model import Project
 from cais.compose.spec_mounts import file_target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cais.compose.document import Tree
+    from cais.compose.engines import Engines
+    from cais.compose.model import Project
 
 _BLOCK = 512
 

@@ -11,14 +11,15 @@ A word may have variables in it.
 
 from __future__ import annotations
 
-from typing import Any
-
-from cais.compose.document import Path, dotted
+from cais.compose.document import dotted
 from cais.compose.errors import ComposeError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from typing import Any
+
+    from cais.compose.document import Path
 
 _FIRST = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
 _REST = _FIRST | frozenset("0123456789")

@@ -4,14 +4,12 @@ its services extended; then the files are laid over one another, and what they i
 
 from __future__ import annotations
 
-import copy
 import os
 import sys
-from typing import Any
 
 from cais.compose import dotenv, paths
 from cais.compose.canonical import canonical
-from cais.compose.document import Document, Path, Tree, read
+from cais.compose.document import copied, read
 from cais.compose.errors import ComposeError
 from cais.compose.interpolate import interpolate
 from cais.compose.merge import merge, remove, without_repetitions
@@ -20,6 +18,9 @@ from cais.compose.schema import validate
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from cais.compose.document import Document, Path, Tree
 
 _KINDS = ("services", "networks", "volumes", "secrets", "configs", "models")
 
@@ -79,7 +80,7 @@ class Loader:
             return self._read[file]
         found = []
         for document in read(file, _text_of(file)):
-            data = copy.deepcopy(document.data)
+            data = copied(document.data)
             for path in document.resets:
                 remove(data, path)
             if self._interpolates:
@@ -112,7 +113,7 @@ class Loader:
             name: self._extended(document, services, name, file, ()) if "extends" in service else service
             for name, service in services.items()
         }
-        return {**data, "services": copy.deepcopy(extended)}
+        return {**data, "services": copied(extended)}
 
     def _extended(
         self, document: Document, services: Tree, name: str, file: str, trail: tuple[tuple[str, str], ...]
@@ -137,7 +138,7 @@ class Loader:
             base = self._extended(document, services, wanted, file, trail)
         else:
             base = self._from_file(document, name, wanted, other_file, trail)
-        base = copy.deepcopy(base)
+        base = copied(base)
         prefix = ("services", name)
         for each in (*document.resets, *document.overrides):
             if each[:2] == prefix and len(each) > 2:
@@ -162,7 +163,7 @@ class Loader:
             raise document.error(
                 path, f'cannot extend service "{name}" in {document.file}: service "{wanted}" not found in {target}'
             )
-        base = copy.deepcopy(self._extended(document_of, services, wanted, target, trail))
+        base: Tree = copied(self._extended(document_of, services, wanted, target, trail))
         if self._resolves_paths:
             paths.resolve_service(base, os.path.dirname(target))
         return base

@@ -6,14 +6,14 @@ point) the later one counts. Commands, and tests of health, are replaced as a wh
 
 from __future__ import annotations
 
-from typing import Any
-
-from cais.compose.document import Path, Tree
 from cais.compose.errors import ComposeError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
+
+    from cais.compose.document import Path, Tree
 
 _REPLACED = {"command", "entrypoint"}
 

@@ -2,35 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any
-
-from cais.compose.document import Path, Tree
 from cais.compose.errors import ComposeError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from cais.compose.document import Path, Tree
 
 
-@dataclass(slots=True)
 class Project:
     """Services, networks and so on are by their keys in the file, in the form that `config` writes them in."""
 
-    name: str
-    directory: str
-    files: list[str]
-    environment: dict[str, str]
-    services: dict[str, Tree]
-    disabled: dict[str, Tree] = field(default_factory=dict)  # services whose profiles are not enabled
-    networks: dict[str, Tree] = field(default_factory=dict)
-    volumes: dict[str, Tree] = field(default_factory=dict)
-    secrets: dict[str, Tree] = field(default_factory=dict)
-    configs: dict[str, Tree] = field(default_factory=dict)
-    models: dict[str, Tree] = field(default_factory=dict)
-    extensions: Tree = field(default_factory=dict)
-    env_files: list[str] = field(default_factory=list)
-    where: Callable[[Path], str] = str  # "FILE:LINE: " in front of what is said about a part of the project, or ""
+    __slots__ = (
+        "configs",
+        "directory",
+        "disabled",
+        "env_files",
+        "environment",
+        "extensions",
+        "files",
+        "models",
+        "name",
+        "networks",
+        "secrets",
+        "services",
+        "volumes",
+        "where",
+    )
+
+    def __init__(self, name: str, directory: str, files: list[str], environment: dict[str, str]) -> None:
+        self.name = name
+        self.directory = directory
+        self.files = files
+        self.environment = environment
+        self.services: dict[str, Tree] = {}
+        self.disabled: dict[str, Tree] = {}  # services whose profiles are not enabled
+        self.networks: dict[str, Tree] = {}
+        self.volumes: dict[str, Tree] = {}
+        self.secrets: dict[str, Tree] = {}
+        self.configs: dict[str, Tree] = {}
+        self.models: dict[str, Tree] = {}
+        self.extensions: Tree = {}
+        self.env_files: list[str] = []
+        # "FILE:LINE: " in front of what is said about a part of the project, or "".
+        self.where: Callable[[Path], str] = lambda _path: ""
+
+    def but(self, **changes: dict[str, Tree]) -> Project:
+        """The same project with other services, networks and so on."""
+        other = Project(self.name, self.directory, self.files, self.environment)
+        for key in self.__slots__:
+            setattr(other, key, changes.get(key, getattr(self, key)))
+        return other
 
     def error(self, path: Path, what: str) -> ComposeError:
         """An error about a part of the project, which names the file and the line."""
@@ -77,7 +101,7 @@ class Project:
         if not dependencies:
             services = {name: _without_others(service, services) for name, service in services.items()}
         disabled = {name: service for name, service in everything.items() if name not in wanted}
-        return replace(self, services=dict(sorted(services.items())), disabled=disabled)
+        return self.but(services=dict(sorted(services.items())), disabled=disabled)
 
     def scale(self, name: str) -> int:
         return service_scale(self.services[name])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cais.compose.document import Tree
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cais.compose.document import Tree
 
 _PROPAGATIONS = {"private", "rprivate", "shared", "rshared", "slave", "rslave"}
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from cais.compose import dotenv
-from cais.compose.document import Tree
 from cais.compose.errors import ComposeError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
+
+    from cais.compose.document import Tree
 
 _NAMED = ("networks", "volumes", "secrets", "configs")
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cais.client.engine import filters_text
 from cais.compose import labels
-from cais.compose.document import Tree
-from cais.compose.engines import Engines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
+
+    from cais.compose.document import Tree
+    from cais.compose.engines import Engines
 
 EXCLUDED, INCLUDED, ONLY = range(3)  # containers of `compose run`
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from typing import TypeVar
-
-Item = TypeVar("Item")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from typing import TypeVar
+
+    Item = TypeVar("Item")
 
 
 class Task:

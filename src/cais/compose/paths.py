@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any
-
-from cais.compose.document import Tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
+
+    from cais.compose.document import Tree
 
 _REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "github.com/", "docker-image://", "oci-layout://")
 _REFERENCES = ("service:", "target:")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
-from cais.compose.document import Tree
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cais.compose.document import Tree
 
 _PROTOCOLS = {"tcp", "udp", "sctp"}
 
@@ -23,6 +23,8 @@ def parse(text: str) -> list[Tree]:
     if host and last - first != host_last - host_first and last != first:
         raise ValueError(f"invalid ranges specified for container and host Ports: {container} and {host}")
     if address:
+        from ipaddress import ip_address  # noqa: PLC0415 -- few ports have one
+
         try:
             ip_address(address)
         except ValueError:

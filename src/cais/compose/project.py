@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field, replace
 
 from cais.compose import dotenv
 from cais.compose.consistency import check
-from cais.compose.document import Tree
 from cais.compose.errors import ComposeError
 from cais.compose.load import Loader
 from cais.compose.model import Project
@@ -17,6 +15,8 @@ from cais.compose.normalize import normalize
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from cais.compose.document import Tree
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDES = (
@@ -28,27 +28,48 @@ OVERRIDES = (
 _VALID_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*$")
 
 
-@dataclass(slots=True)
 class Sources:
     """Where a project comes from, as the command line says it; what is empty is found out."""
 
-    files: list[str] = field(default_factory=list)
-    name: str = ""
-    directory: str = ""
-    env_files: list[str] = field(default_factory=list)
-    profiles: list[str] = field(default_factory=list)
+    __slots__ = ("directory", "env_files", "files", "name", "profiles")
+
+    def __init__(
+        self,
+        files: Sequence[str] = (),
+        *,
+        name: str = "",
+        directory: str = "",
+        env_files: Sequence[str] = (),
+        profiles: Sequence[str] = (),
+    ) -> None:
+        self.files = list(files)
+        self.name = name
+        self.directory = directory
+        self.env_files = list(env_files)
+        self.profiles = list(profiles)
 
 
-@dataclass(slots=True)
 class Reading:
     """How much is done to what is read: all of it, unless `config` is asked for less."""
 
-    interpolates: bool = True
-    normalizes: bool = True
-    checks: bool = True
-    resolves_paths: bool = True
-    resolves_env_files: bool = True
-    keeps_unused: bool = False
+    __slots__ = ("checks", "interpolates", "keeps_unused", "normalizes", "resolves_env_files", "resolves_paths")
+
+    def __init__(
+        self,
+        *,
+        interpolates: bool = True,
+        normalizes: bool = True,
+        checks: bool = True,
+        resolves_paths: bool = True,
+        resolves_env_files: bool = True,
+        keeps_unused: bool = False,
+    ) -> None:
+        self.interpolates = interpolates
+        self.normalizes = normalizes
+        self.checks = checks
+        self.resolves_paths = resolves_paths
+        self.resolves_env_files = resolves_env_files
+        self.keeps_unused = keeps_unused
 
 
 class Workspace:
@@ -149,22 +170,13 @@ class Workspace:
         def kind(key: str) -> dict[str, Tree]:
             return dict(sorted((data.get(key) or {}).items()))
 
-        return Project(
-            name,
-            self.directory,
-            self.files,
-            self.environment,
-            kind("services"),
-            {},
-            kind("networks"),
-            kind("volumes"),
-            kind("secrets"),
-            kind("configs"),
-            kind("models"),
-            {key: value for key, value in data.items() if key.startswith("x-")},
-            list(self.sources.env_files),
-            loader.where,
-        )
+        project = Project(name, self.directory, self.files, self.environment)
+        for key in ("services", "networks", "volumes", "secrets", "configs", "models"):
+            setattr(project, key, kind(key))
+        project.extensions = {key: value for key, value in data.items() if key.startswith("x-")}
+        project.env_files = list(self.sources.env_files)
+        project.where = loader.where
+        return project
 
 
 def _listed(environment: Mapping[str, str], name: str) -> list[str]:
@@ -199,7 +211,7 @@ def enabled(project: Project, profiles: Sequence[str], named: Sequence[str]) -> 
         own = service.get("profiles") or []
         wanted = not own or "*" in profiles or not set(own).isdisjoint(profiles) or name in named
         (services if wanted else disabled)[name] = service
-    return replace(project, services=services, disabled=disabled)
+    return project.but(services=services, disabled=disabled)
 
 
 def _without_missing(project: Project) -> Project:
@@ -210,7 +222,7 @@ def _without_missing(project: Project) -> Project:
             kept = {other: entry for other, entry in depends_on.items() if other in project.services}
             service = {**service, "depends_on": kept}  # noqa: PLW2901
         services[name] = service
-    return replace(project, services=services)
+    return project.but(services=services)
 
 
 def without_unused(project: Project) -> Project:
@@ -231,8 +243,7 @@ def without_unused(project: Project) -> Project:
         secrets |= {use["source"] for use in service.get("secrets") or ()}
         secrets |= {use["source"] for use in (service.get("build") or {}).get("secrets") or ()}
         configs |= {use["source"] for use in service.get("configs") or ()}
-    return replace(
-        project,
+    return project.but(
         networks={name: entry for name, entry in project.networks.items() if name in networks},
         volumes={name: entry for name, entry in project.volumes.items() if name in volumes},
         secrets={name: entry for name, entry in project.secrets.items() if name in secrets},

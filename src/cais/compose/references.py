@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from cais.compose.document import Tree
 from cais.compose.errors import ComposeError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from cais.compose.document import Tree
 
 _MODES = ("network_mode", "ipc", "pid")
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import yaml
 
 from cais.client.codec import dumps_readable
-from cais.compose.document import Tree, plain_value
-from cais.compose.model import Project
+from cais.compose.document import plain_value
 from cais.compose.shapes import (
     FILE_OBJECT,
     NETWORK,
@@ -17,11 +15,20 @@ from cais.compose.shapes import (
     PROJECT_JSON,
     SERVICE,
     VOLUME,
-    Shape,
     natural,
     ordered,
 )
 from cais.compose.units import number_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from cais.compose.document import Tree
+    from cais.compose.model import Project
+    from cais.compose.shapes import (
+        Shape,
+    )
 
 # What is kept though it says nothing: for these, not to be said is something else.
 _KEPT = {

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 WORKING, DONE, WARNING, ERROR = range(4)
 
 
-class Reporter(Protocol):
-    """Is told of each resource what becomes of it. Called from several threads at once."""
+class Reporter:
+    """Is told of each resource what becomes of it, from several threads at once. This one tells nobody."""
 
     def on(self, resource: str, status: str, state: int, detail: str = "") -> None:
         """`resource` as "Container web-1", `status` as "Creating"; `state` is one of the four above."""
 
     def warn(self, text: str) -> None:
-        """Something that is wrong but does not stand in the way."""
-
-
-class Silent:
-    """A reporter that tells nobody."""
-
-    def on(self, resource: str, status: str, state: int, detail: str = "") -> None:
-        """Nothing."""
-
-    def warn(self, text: str) -> None:
-        """Nothing."""
+        """Something is wrong but does not stand in the way."""
 
 
 class Step:

@@ -8,15 +8,20 @@ wrong in it.
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cache
-from pathlib import Path as FilePath
-from typing import Any
 
 from cais.client.codec import loads
-from cais.compose.document import Document, Path, Tree, dotted
+from cais.compose.document import dotted
 
-_SCHEMA = FilePath(__file__).with_name("compose-spec.schema.json")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from cais.compose.document import Document, Path, Tree
+
+_SCHEMA = os.path.join(os.path.dirname(__file__), "compose-spec.schema.json")
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "string": str,
     "boolean": bool,
@@ -40,7 +45,8 @@ class Violation:
 
 @cache
 def schema() -> Tree:
-    loaded: Tree = loads(_SCHEMA.read_bytes())
+    with open(_SCHEMA, "rb") as file:
+        loaded: Tree = loads(file.read())
     return loaded
 
 

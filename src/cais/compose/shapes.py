@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from functools import cmp_to_key
-from typing import Any
-
-from cais.compose.document import Tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from cais.compose.document import Tree
 
 
 class Shape:

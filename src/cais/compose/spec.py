@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cais.compose import labels as names
-from cais.compose.document import Tree
 from cais.compose.errors import ComposeError
 from cais.compose.hashes import service_hash
-from cais.compose.model import Project
 from cais.compose.spec_mounts import Mounts
 from cais.compose.spec_resources import resources
 from cais.compose.units import nanoseconds
@@ -16,6 +12,10 @@ from cais.compose.units import nanoseconds
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
+
+    from cais.compose.document import Tree
+    from cais.compose.model import Project
 
 _RESTART = {"none": "no", "no": "no", "any": "always"}
 

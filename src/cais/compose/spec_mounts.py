@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
-from cais.compose.document import Tree
 from cais.compose.errors import ComposeError
-from cais.compose.model import Project
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
+    from cais.compose.document import Tree
+    from cais.compose.model import Project
     from cais.compose.observed import Container
     from cais.compose.report import Reporter
 

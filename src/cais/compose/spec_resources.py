@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-from cais.compose.document import Tree
+    from cais.compose.document import Tree
 
 _SAME = {
     "CgroupParent": "cgroup_parent",

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
-from cais.compose.document import Tree
-from cais.compose.engines import Engines
 from cais.compose.errors import ComposeError
 from cais.compose.hooks import run_hook
 from cais.compose.injection import inject
-from cais.compose.model import Project
-from cais.compose.observed import Container
 from cais.compose.parallel import Task, each
-from cais.compose.report import DONE, ERROR, WORKING, Reporter, Step
+from cais.compose.report import DONE, ERROR, WORKING, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
+
+    from cais.compose.document import Tree
+    from cais.compose.engines import Engines
+    from cais.compose.model import Project
+    from cais.compose.observed import Container
+    from cais.compose.report import Reporter
 
 STARTED, HEALTHY, COMPLETED = "service_started", "service_healthy", "service_completed_successfully"
 RUNNING_OR_HEALTHY = "running_or_healthy"

@@ -17,18 +17,19 @@ import time
 from cais.client import containers as calls
 from cais.client.errors import EngineError
 from cais.client.http import quote
-from cais.compose.document import Tree
-from cais.compose.engines import Engines
 from cais.compose.hooks import run_hook
 from cais.compose.ignoring import Ignored
-from cais.compose.model import Project
-from cais.compose.observed import Container, containers
+from cais.compose.observed import containers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cais.client.model import ExecConfig
+    from cais.compose.document import Tree
+    from cais.compose.engines import Engines
+    from cais.compose.model import Project
+    from cais.compose.observed import Container
 
 _PERIOD_SECONDS = 0.5
 Snapshot = dict[str, tuple[int, int, int]]

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import threading
 
-from cais.cli.compose.printing import Printer
 from cais.client import system
 from cais.client.engine import json_lines
 from cais.client.errors import CannotConnect, ConnectionLost, EngineError
 from cais.compose import labels
 from cais.compose.following import Stream
-from cais.compose.observed import Container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from cais.cli.compose.printing import Printer
     from cais.client.model import Event
     from cais.compose.engines import Engines
+    from cais.compose.observed import Container
 
 _LOST = (EngineError, CannotConnect, ConnectionLost, OSError)
 

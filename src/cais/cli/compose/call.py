@@ -8,8 +8,7 @@ from cais.cli.command import CommandError, Invocation
 from cais.cli.compose.progress import chosen, warn
 from cais.compose.engines import Engines
 from cais.compose.errors import ComposeError
-from cais.compose.model import Project
-from cais.compose.observed import EXCLUDED, Container, containers
+from cais.compose.observed import EXCLUDED, containers
 from cais.compose.project import Reading, Sources, Workspace
 
 TYPE_CHECKING = False
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
     from cais.cli.compose.progress import Progress
     from cais.cli.flags import Parsed
+    from cais.compose.model import Project
+    from cais.compose.observed import Container
 
 
 def for_compose(run: Callable[[Call], int]) -> Callable[[Invocation], int]:

@@ -6,13 +6,15 @@ The commands are in the table below; only the module of the one that is called i
 from __future__ import annotations
 
 from cais.cli import flags
-from cais.cli.command import PROGRAM, Command, CommandError, Invocation
+from cais.cli.command import PROGRAM, Command, CommandError
 from cais.cli.commands import Entry
 from cais.cli.output import err, out
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from cais.cli.command import Invocation
 
 _USAGE_STATUS = 125
 

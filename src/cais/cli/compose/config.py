@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from cais.cli.command import Command, CommandError
-from cais.cli.compose.call import Call, for_compose
+from cais.cli.compose.call import for_compose
 from cais.cli.flags import Flag, switch
 from cais.cli.output import out
-from cais.compose.document import Tree
 from cais.compose.errors import ComposeError
 from cais.compose.hashes import service_hash
-from cais.compose.interpolate import Variable, variables_of
+from cais.compose.interpolate import variables_of
 from cais.compose.load import Loader
-from cais.compose.model import Project
 from cais.compose.project import Reading
 from cais.compose.render import escaped, to_json, to_yaml, tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from cais.cli.compose.call import Call
+    from cais.compose.document import Tree
+    from cais.compose.interpolate import Variable
+    from cais.compose.model import Project
 
 
 def _config(call: Call) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cais.cli.command import Command
-from cais.cli.compose.call import Call, for_compose
+from cais.cli.compose.call import for_compose
 from cais.cli.flags import Flag, number, switch
 from cais.cli.output import err
 from cais.client.http import quote
@@ -11,6 +11,10 @@ from cais.compose.ending import Down, Ending
 from cais.compose.observed import EXCLUDED, INCLUDED
 from cais.compose.parallel import each
 from cais.compose.report import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cais.cli.compose.call import Call
 
 
 def _down(call: Call) -> int:

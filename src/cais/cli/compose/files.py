@@ -5,11 +5,16 @@ from __future__ import annotations
 from cais.cli.command import Command, CommandError
 from cais.cli.commands import find
 from cais.cli.commit import COMMIT as COMMIT_CONTAINER
-from cais.cli.compose.call import Call, for_compose
+from cais.cli.compose.call import for_compose
 from cais.cli.files import EXPORT as EXPORT_CONTAINER
 from cais.cli.flags import Flag, number, switch, text_list
-from cais.compose.observed import EXCLUDED, INCLUDED, Container
+from cais.compose.observed import EXCLUDED, INCLUDED
 from cais.compose.report import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cais.cli.compose.call import Call
+    from cais.compose.observed import Container
 
 
 def _commit(call: Call) -> int:

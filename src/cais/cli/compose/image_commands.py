@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cais.cli.command import Command, CommandError
-from cais.cli.compose.call import Call, for_compose
+from cais.cli.compose.call import for_compose
 from cais.cli.compose.progress import warn
 from cais.cli.compose.sources import Sources
 from cais.cli.flags import Flag, switch, text_list
@@ -12,10 +12,14 @@ from cais.cli.reference import Reference
 from cais.client import images as image_calls
 from cais.compose.errors import ComposeError
 from cais.compose.images import Images
-from cais.compose.model import Project
 from cais.compose.parallel import each
 from cais.compose.report import DONE, Step
 from cais.errors import CaisError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cais.cli.compose.call import Call
+    from cais.compose.model import Project
 
 
 def _project(call: Call, with_dependencies: str) -> Project:

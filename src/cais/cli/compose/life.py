@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from cais.cli.command import Command, CommandError
-from cais.cli.compose.call import Call, for_compose
+from cais.cli.compose.call import for_compose
 from cais.cli.flags import number, switch
 from cais.cli.output import out
 from cais.client.http import quote
 from cais.compose.errors import ComposeError
-from cais.compose.observed import Container, by_service
+from cais.compose.observed import by_service
 from cais.compose.parallel import Task, each, run_all
 from cais.compose.report import Step
 from cais.compose.starting import RUNNING_OR_HEALTHY, Starting
@@ -16,6 +16,9 @@ from cais.compose.starting import RUNNING_OR_HEALTHY, Starting
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from cais.cli.compose.call import Call
+    from cais.compose.observed import Container
 
 
 def _start(call: Call) -> int:

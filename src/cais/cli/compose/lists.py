@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cais
 from cais.cli.command import Command, CommandError
-from cais.cli.compose.call import Call, for_compose
+from cais.cli.compose.call import for_compose
 from cais.cli.container_rows import COLUMNS as CONTAINER_COLUMNS
 from cais.cli.container_rows import displayed_ports, fields
 from cais.cli.flags import TABLE_FORMAT, Flag, filter_flag, number, switch, text_list
@@ -15,7 +15,6 @@ from cais.client.codec import dumps_readable
 from cais.client.engine import filters_text
 from cais.client.http import quote
 from cais.compose import labels
-from cais.compose.document import Tree
 from cais.compose.errors import ComposeError
 from cais.compose.observed import EXCLUDED, INCLUDED, Container, by_service
 
@@ -23,8 +22,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from cais.cli.compose.call import Call
     from cais.cli.formats import Row
     from cais.client.model import ContainerSummary
+    from cais.compose.document import Tree
 
 _LIVE = {"running", "paused", "restarting"}
 _PS_COLUMNS = Columns(

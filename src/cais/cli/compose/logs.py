@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from cais.cli.command import Command, CommandError
-from cais.cli.compose.call import Call, for_compose
+from cais.cli.compose.call import for_compose
 from cais.cli.compose.printing import Printer
 from cais.cli.flags import Flag, number, switch
 from cais.cli.times import timestamp
 from cais.client.frames import STDOUT, Demultiplexer
 from cais.client.http import quote
-from cais.compose.observed import Container
 from cais.compose.parallel import each
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cais.cli.compose.call import Call
+    from cais.compose.observed import Container
 
 
 def _logs(call: Call) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import Protocol
 
 from cais.cli.command import CommandError
 from cais.cli.output import STDERR, err, printable, terminal_size, write_all
@@ -23,12 +22,17 @@ _RESET = "\x1b[0m"
 _INTERVAL_SECONDS = 0.1
 
 
-class Progress(Reporter, Protocol):
+class Progress(Reporter):
+    """Shows nothing but warnings: the quiet one, which the others are made of."""
+
     def begin(self, title: str) -> None:
         """Something is begun that `title` names: up, down."""
 
     def end(self) -> None:
         """It is done, or failed."""
+
+    def warn(self, text: str) -> None:
+        warn(text)
 
 
 def warn(text: str) -> None:
@@ -46,7 +50,7 @@ def chosen(kind: str, ansi: str) -> Progress:
     if kind == "auto":
         kind = "tty" if os.isatty(STDERR) and ansi != "never" else "plain"
     if kind == "quiet":
-        return Quiet()
+        return Progress()
     if kind == "json":
         return Json()
     if kind == "plain":
@@ -56,28 +60,14 @@ def chosen(kind: str, ansi: str) -> Progress:
     raise CommandError(f'unsupported --progress value "{kind}"')
 
 
-class Quiet:
-    def begin(self, title: str) -> None:
-        """Nothing."""
-
-    def end(self) -> None:
-        """Nothing."""
-
-    def on(self, resource: str, status: str, state: int, detail: str = "") -> None:
-        """Nothing."""
-
-    def warn(self, text: str) -> None:
-        warn(text)
-
-
-class Plain(Quiet):
+class Plain(Progress):
     """A line for each event."""
 
     def on(self, resource: str, status: str, state: int, detail: str = "") -> None:
         write_all(STDERR, f" {resource} {status} {detail}\n".encode())
 
 
-class Json(Quiet):
+class Json(Progress):
     """A JSON object for each event."""
 
     def on(self, resource: str, status: str, state: int, detail: str = "") -> None:
@@ -98,7 +88,7 @@ class _Line:
         self.detail = ""
 
 
-class Terminal:
+class Terminal(Progress):
     """A line for each resource, written anew while something happens to it."""
 
     def __init__(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from cais.cli.command import Command, CommandError
-from cais.cli.compose.call import Call, for_compose
+from cais.cli.compose.call import for_compose
 from cais.cli.compose.sources import Sources
 from cais.cli.flags import Flag, switch, text_list
 from cais.cli.foreground import Attachment, StartError, start_attached
@@ -16,17 +16,21 @@ from cais.client.errors import EngineError
 from cais.compose import canonical, dotenv, labels
 from cais.compose.bringing import Bringing
 from cais.compose.creation import Choices
-from cais.compose.document import Tree
 from cais.compose.errors import ComposeError
 from cais.compose.images import Policy
 from cais.compose.injection import inject
-from cais.compose.model import Project
-from cais.compose.observed import Container
 from cais.compose.parallel import run_all
 from cais.compose.paths import absolute
 from cais.compose.report import Step
 from cais.compose.spec import Wanted
 from cais.compose.spec_mounts import mounts_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cais.cli.compose.call import Call
+    from cais.compose.document import Tree
+    from cais.compose.model import Project
+    from cais.compose.observed import Container
 
 _SLUG_BYTES = 6
 

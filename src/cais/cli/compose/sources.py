@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from cais.cli.command import CommandError
-from cais.cli.compose.call import Call
 from cais.cli.progress import show
 from cais.cli.reference import Reference
 from cais.client import images
-from cais.compose.building import build_image
 from cais.compose.errors import ComposeError
-from cais.compose.model import Project
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cais.cli.compose.call import Call
+    from cais.compose.model import Project
 
 
 class Sources:
@@ -33,6 +35,8 @@ class Sources:
                 raise ComposeError(error.message) from None
 
     def build(self, project: Project, service: str, tags: list[str]) -> None:
+        from cais.compose.building import build_image  # noqa: PLC0415 -- most services are not built
+
         output = None if self._quiet_build else 2
         build_image(
             self._call.engines, project, service, tags, output, query=self.build_flags, arguments=self.build_args

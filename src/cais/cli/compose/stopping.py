@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 
-from cais.cli.compose.call import Call
 from cais.cli.output import err
 from cais.client.errors import EngineError
 from cais.compose.ending import Ending
-from cais.compose.model import Project
 from cais.compose.parallel import each
 from cais.compose.report import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cais.cli.compose.call import Call
+    from cais.compose.model import Project
 
 _MESSAGE = "Gracefully Stopping... press Ctrl+C again to force"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from cais.cli.command import Command
-from cais.cli.compose.call import Call, for_compose
+from cais.cli.compose.call import for_compose
 from cais.cli.execute import execute
 from cais.cli.flags import DETACH_KEYS, Flag, number, switch, text_list
 from cais.cli.output import STDIN, STDOUT, terminal_size
@@ -14,6 +14,7 @@ from cais.cli.values import parse_env
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from cais.cli.compose.call import Call
     from cais.client.model import ExecConfig
 
 

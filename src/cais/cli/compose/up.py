@@ -6,7 +6,7 @@ import time
 
 from cais.cli.command import Command, CommandError
 from cais.cli.compose.attached import Attached
-from cais.cli.compose.call import Call, for_compose
+from cais.cli.compose.call import for_compose
 from cais.cli.compose.printing import Printer
 from cais.cli.compose.sources import Sources
 from cais.cli.compose.stopping import stop_gracefully
@@ -17,9 +17,13 @@ from cais.compose.creation import DIVERGED, FORCE, NEVER, Choices
 from cais.compose.ending import Ending
 from cais.compose.errors import ComposeError
 from cais.compose.images import Policy
-from cais.compose.model import Project
-from cais.compose.observed import Container
 from cais.compose.starting import RUNNING_OR_HEALTHY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cais.cli.compose.call import Call
+    from cais.compose.model import Project
+    from cais.compose.observed import Container
 
 _PULLS = {"policy", "always", "missing", "never"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cais.cli.command import Command
-from cais.cli.compose.call import Call, for_compose
+from cais.cli.compose.call import for_compose
 from cais.cli.compose.sources import Sources
 from cais.cli.flags import switch
 from cais.cli.output import out
@@ -11,8 +11,12 @@ from cais.compose.bringing import Bringing
 from cais.compose.creation import Choices
 from cais.compose.errors import ComposeError
 from cais.compose.images import Policy
-from cais.compose.model import Project
 from cais.compose.watching import Watcher
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cais.cli.compose.call import Call
+    from cais.compose.model import Project
 
 
 def _watch(call: Call) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cais.cli.command import Command
-from cais.cli.compose.call import Call, for_compose
+from cais.cli.compose.call import for_compose
 from cais.cli.flags import TABLE_FORMAT, Flag, switch
 from cais.cli.output import out
 from cais.cli.stats import STATS as STATS_OF_CONTAINERS
@@ -15,6 +15,7 @@ from cais.compose import labels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from cais.cli.compose.call import Call
     from cais.client.model import Event
 
 _LEAST_WIDTH = 4
