@@ -9,6 +9,7 @@ from cais.compose.infrastructure import Infrastructure
 from cais.compose.observed import INCLUDED, containers
 from cais.compose.parallel import each, run_all
 from cais.compose.starting import Starting
+from cais.compose.support import refuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Bringing:
 
     def prepare(self, policy: Policy, choices: Choices, *, remove_orphans: bool, warns: bool = True) -> Creation:
         """Have the images, look at what there is, and take away what is not wanted any more."""
+        refuse(self._project)
         self.images.ensure(self._project.services, policy)
         infrastructure = Infrastructure(self._engines, self._project, self._reporter)
         infrastructure.observe()

@@ -26,6 +26,7 @@ _MOST_NODES = 1_000_000
 _TAG = "tag:yaml.org,2002:"
 _INT = re.compile(r"[-+]?(0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)$")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
+_TIMESTAMP = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[Tt]([0-9]{2}:[0-9]{2}:[0-9]{2})[Zz])?$")
 _SPECIAL_FLOATS = {".inf": "inf", "+.inf": "inf", "-.inf": "-inf", ".nan": "nan"}
 _WORDS: dict[str, bool | None] = {
     "": None,
@@ -175,6 +176,8 @@ def plain_value(text: str) -> Any:
         return _integer(text)
     if _FLOAT.match(text):
         return float(text)
+    if match := _TIMESTAMP.match(text):
+        return f"{match[1]} {match[2] or '00:00:00'} +0000 UTC"  # as a time is written in Go
     special = _SPECIAL_FLOATS.get(text.lower())
     return float(special) if special is not None else text
 

@@ -23,10 +23,14 @@ _ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "f": "\f", "v
 _NAME = re.compile(r"[\w.\-\[\]]+")
 
 
-def read_file(path: str, outside: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a file. `outside` is looked in for what the file refers to. Raises FileError and OSError."""
+def read_file(path: str, outside: Mapping[str, str], earlier: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The variables of a file.
+
+    What the file refers to is looked for in `outside`, in the file itself, and in what `earlier` files have said.
+    Raises FileError and OSError.
+    """
     with open(path, encoding="utf-8", errors="replace") as file:
-        return parse(path, file.read(), outside)
+        return parse(path, file.read(), outside, earlier)
 
 
 def read_raw(path: str) -> dict[str, str]:
@@ -40,15 +44,16 @@ def read_raw(path: str) -> dict[str, str]:
     return found
 
 
-def parse(path: str, text: str, outside: Mapping[str, str]) -> dict[str, str]:
-    return _Parser(path, text.removeprefix("\ufeff").replace("\r\n", "\n"), outside).all()
+def parse(path: str, text: str, outside: Mapping[str, str], earlier: Mapping[str, str] | None = None) -> dict[str, str]:
+    return _Parser(path, text.removeprefix("\ufeff").replace("\r\n", "\n"), outside, earlier or {}).all()
 
 
 class _Parser:
-    def __init__(self, path: str, text: str, outside: Mapping[str, str]) -> None:
+    def __init__(self, path: str, text: str, outside: Mapping[str, str], earlier: Mapping[str, str]) -> None:
         self._path = path
         self._text = text
         self._outside = outside
+        self._earlier = earlier
         self._at = 0
         self._found: dict[str, str] = {}
 
@@ -113,7 +118,7 @@ class _Parser:
 
     def _expand(self, text: str) -> str:
         try:
-            return substitute(text, {**self._found, **self._outside}, lambda _name: None)
+            return substitute(text, {**self._earlier, **self._found, **self._outside}, lambda _name: None)
         except (InvalidTemplate, MissingVariable) as error:
             if isinstance(error, InvalidTemplate):
                 return text

@@ -200,7 +200,7 @@ class Loader:
             return dotenv.read_file(default, self._environment) if dotenv.is_file(default) else {}
         found: dict[str, str] = {}
         for path in listed if isinstance(listed, list) else [listed]:
-            found.update(dotenv.read_file(paths.absolute(self._directory, path), {**found, **self._environment}))
+            found.update(dotenv.read_file(paths.absolute(self._directory, path), self._environment, found))
         return found
 
     def _take_in(self, result: Tree, included: Tree) -> None:

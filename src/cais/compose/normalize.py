@@ -43,8 +43,9 @@ def _service(service: Tree, environment: Mapping[str, str]) -> None:
         service["networks"] = {"default": None}
     if service.get("pull_policy") == "if_not_present":
         service["pull_policy"] = "missing"
+    if "scale" in service and "deploy" in service:
+        service["deploy"].setdefault("replicas", service["scale"])
     if isinstance(build := service.get("build"), dict):
-        build.setdefault("context", ".")
         if not build.get("dockerfile") and not build.get("dockerfile_inline"):
             build["dockerfile"] = "Dockerfile"
         if "args" in build:
@@ -59,13 +60,13 @@ def _service(service: Tree, environment: Mapping[str, str]) -> None:
 def _imply_dependencies(service: Tree) -> None:
     implied: dict[str, bool] = {}
     for link in service.get("links") or ():
-        implied[link.split(":")[0]] = True
+        implied.setdefault(link.split(":")[0], True)
     for key in ("network_mode", "ipc", "pid", "uts", "cgroup"):
         if (service.get(key) or "").startswith("service:"):
-            implied[service[key].removeprefix("service:")] = True
+            implied.setdefault(service[key].removeprefix("service:"), True)
     for source in service.get("volumes_from") or ():
         if not source.startswith("container:"):
-            implied[source.split(":")[0]] = False
+            implied.setdefault(source.split(":")[0], False)
     for name, restarts in implied.items():
         entry: Tree = {"condition": "service_started", "required": True}
         if restarts:
@@ -94,7 +95,7 @@ def _read_env_files(key: str, service: Tree, environment: Mapping[str, str]) -> 
             raise ComposeError(f"unsupported env_file format {entry['format']!r} of service {key!r}")
         else:
             known = {name: value for name, value in found.items() if value is not None}
-            found.update(dotenv.read_file(path, {**known, **environment}))
+            found.update(dotenv.read_file(path, environment, known))
     own = {
         name: environment.get(name) if value is None else value
         for name, value in (service.get("environment") or {}).items()

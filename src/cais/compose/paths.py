@@ -47,6 +47,7 @@ def resolve(data: Tree, base: str) -> None:
 
 def resolve_service(service: Tree, base: str) -> None:
     if isinstance(build := service.get("build"), dict):
+        build.setdefault("context", ".")
         _change(build, "context", lambda path: _context(base, path))
         contexts = build.get("additional_contexts") or {}
         for name in contexts:

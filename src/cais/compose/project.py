@@ -11,6 +11,7 @@ from cais.compose.errors import ComposeError
 from cais.compose.load import Loader
 from cais.compose.model import Project
 from cais.compose.normalize import normalize
+from cais.compose.support import warnings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Workspace:
         for path in listed:
             absolute = os.path.abspath(path)
             try:
-                found.update(dotenv.read_file(absolute, {**found, **outside}))
+                found.update(dotenv.read_file(absolute, outside, found))
             except FileNotFoundError:
                 raise ComposeError(f"couldn't find env file: {absolute}") from None
             except OSError as error:
@@ -163,6 +164,8 @@ class Workspace:
         project = enabled(project, self.profiles(), services)
         if how.checks:
             check(project)
+            for warning in warnings(project):
+                self._warn(warning)
         project = _without_missing(project)
         return project if how.keeps_unused else without_unused(project)
 

@@ -160,7 +160,7 @@ def escaped(value: Any) -> Any:
     if isinstance(value, str):
         return value.replace("$", "$$")
     if isinstance(value, dict):
-        return {name: escaped(item) for name, item in value.items()}
+        return {name.replace("$", "$$"): escaped(item) for name, item in value.items()}
     if isinstance(value, list):
         return [escaped(item) for item in value]
     return value
