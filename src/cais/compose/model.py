@@ -98,8 +98,7 @@ class Project:
         if not names:
             return self
         services = {name: service for name, service in everything.items() if name in wanted}
-        if not dependencies:
-            services = {name: _without_others(service, services) for name, service in services.items()}
+        services = {name: _without_others(service, services) for name, service in services.items()}
         disabled = {name: service for name, service in everything.items() if name not in wanted}
         return self.but(services=dict(sorted(services.items())), disabled=disabled)
 
@@ -138,7 +137,10 @@ class Project:
 
 
 def _without_others(service: Tree, services: dict[str, Any]) -> Tree:
-    kept = {name: entry for name, entry in (service.get("depends_on") or {}).items() if name in services}
+    """The service with only those dependencies that are among the services."""
+    if "depends_on" not in service:
+        return service
+    kept = {name: entry for name, entry in service["depends_on"].items() if name in services}
     return {**service, "depends_on": kept}
 
 

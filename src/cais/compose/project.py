@@ -140,7 +140,7 @@ class Workspace:
 
     def profiles(self) -> list[str]:
         listed = self.sources.profiles or self.environment.get("COMPOSE_PROFILES", "").split(",")
-        return [profile for entry in listed for profile in entry.split(",") if profile]
+        return [profile for profile in listed if profile]
 
     def read(self, services: Sequence[str] = (), how: Reading | None = None) -> Project:
         """The project, with the services enabled that are named, beside those of the profiles. Raises ComposeError."""
@@ -166,7 +166,6 @@ class Workspace:
             check(project)
             for warning in warnings(project):
                 self._warn(warning)
-        project = _without_missing(project)
         return project if how.keeps_unused else without_unused(project)
 
     def _project(self, data: Tree, name: str, loader: Loader) -> Project:
@@ -215,17 +214,6 @@ def enabled(project: Project, profiles: Sequence[str], named: Sequence[str]) -> 
         wanted = not own or "*" in profiles or not set(own).isdisjoint(profiles) or name in named
         (services if wanted else disabled)[name] = service
     return project.but(services=services, disabled=disabled)
-
-
-def _without_missing(project: Project) -> Project:
-    """The project with no dependency on a service that is not enabled and not required."""
-    services = {}
-    for name, service in project.services.items():
-        if depends_on := service.get("depends_on"):
-            kept = {other: entry for other, entry in depends_on.items() if other in project.services}
-            service = {**service, "depends_on": kept}  # noqa: PLW2901
-        services[name] = service
-    return project.but(services=services)
 
 
 def without_unused(project: Project) -> Project:

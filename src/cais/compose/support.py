@@ -49,8 +49,7 @@ def _of_objects(project: Project) -> Iterator[str]:
                 yield f"{kind}.{name}.labels: {kind}[].labels are only applied to Swarm {kind[:-1]} objects"
 
 
-def _of_service(project: Project, service: Tree) -> Iterator[str]:
-    deploy = service.get("deploy") or {}
+def _of_deploy(deploy: Tree) -> Iterator[str]:
     for key, text in _DEPLOY.items():
         if deploy.get(key):
             yield f"deploy.{key}: {text}"
@@ -61,12 +60,22 @@ def _of_service(project: Project, service: Tree) -> Iterator[str]:
     for key in ("cpus", "generic_resources"):
         if reservations.get(key):
             yield f"deploy.resources.reservations.{key}: only honored by the Swarm scheduler"
+
+
+def _of_service(project: Project, service: Tree) -> Iterator[str]:
+    yield from _of_deploy(service.get("deploy") or {})
+    yield from _of_files(project, service)
     if service.get("credential_spec"):
         yield "credential_spec: credential_spec is only supported when running Windows containers under Swarm"
     for port in service.get("ports") or ():
         if port.get("mode") == "host":
             where = f"ports[{port['target']}/{port['protocol']}].mode"
             yield f"{where}: ports[].mode: host is only honored by the Swarm routing mesh"
+    for key in service.get("storage_opt") or ():
+        yield f"storage_opt.{key}: not honored by this runtime outside Swarm mode"
+
+
+def _of_files(project: Project, service: Tree) -> Iterator[str]:
     for kind in ("configs", "secrets"):
         entries: dict[str, Tree] = getattr(project, kind)
         for use in service.get(kind) or ():
@@ -75,5 +84,3 @@ def _of_service(project: Project, service: Tree) -> Iterator[str]:
             for key in ("gid", "mode", "uid"):
                 if use.get(key):
                     yield f"{kind}.{use['source']}.{key}: {key} is not supported outside Swarm mode and will be ignored"
-    for key in service.get("storage_opt") or ():
-        yield f"storage_opt.{key}: not honored by this runtime outside Swarm mode"
