@@ -1,7 +1,7 @@
 """/containers: requests about containers, parsed, passed on, and answered."""
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from aiohttp import web
@@ -260,9 +260,14 @@ def _tail(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
-async def stream(request: web.Request, chunks: AsyncGenerator[bytes, None], kind: str) -> web.StreamResponse:
+async def stream(
+    request: web.Request,
+    chunks: AsyncGenerator[bytes, None],
+    kind: str,
+    headers: Mapping[str, str] | None = None,
+) -> web.StreamResponse:
     """Answers with chunks as they come, until they end or the client hangs up."""
-    response = web.StreamResponse(headers={"Content-Type": kind})
+    response = web.StreamResponse(headers={"Content-Type": kind, **(headers or {})})
     with connection_of(request).cancelled_when_lost():
         async with aclosing(chunks):
             await response.prepare(request)

@@ -7,7 +7,6 @@ from aiohttp import web
 from cais.errors import Unsupported
 
 ENDPOINTS: Final[tuple[tuple[str, str, str], ...]] = (
-    ("*", "/containers/{id}/archive", "cp"),
     ("POST", "/build", "build"),
     ("POST", "/build/prune", "prune"),
     ("POST", "/session", "BuildKit sessions"),

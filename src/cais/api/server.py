@@ -12,6 +12,7 @@ from aiohttp import web
 
 from cais import __version__
 from cais.api import images, notyet
+from cais.api.archive import ArchiveHandlers
 from cais.api.connection import Connection
 from cais.api.container_data import DataHandlers
 from cais.api.containers import ContainerHandlers
@@ -110,6 +111,7 @@ class ApiServer:
         routes = [
             *ContainerHandlers(self._engine, self._tasks).routes(),
             *DataHandlers(self._engine).routes(),
+            *ArchiveHandlers(self._engine).routes(),
             *ExecHandlers(self._engine, self._tasks).routes(),
             *ExplainHandlers(self._engine).routes(),
             *SystemHandlers(self._engine).routes(),

@@ -26,6 +26,7 @@ class Entry:
 
 ATTACH = Entry("start", "ATTACH", "Attach local standard input, output, and error streams to a running container")
 COMMIT = Entry("commit", "COMMIT", "Create a new image from a container's changes")
+COPY = Entry("copy", "COPY", "Copy files/folders between a container and the local filesystem")
 CREATE = Entry("run", "CREATE", "Create a new container")
 DIFF = Entry("files", "DIFF", "Inspect changes to files or directories on a container's filesystem")
 EVENTS = Entry("events", "EVENTS", "Get real time events from the server")
@@ -94,6 +95,7 @@ OTHERS: dict[str, Entry] = {
     "attach": ATTACH,
     "commit": COMMIT,
     "compose": COMPOSE,
+    "cp": COPY,
     "create": CREATE,
     "diff": DIFF,
     "events": EVENTS,
@@ -142,6 +144,7 @@ GROUPS: dict[str, tuple[str, dict[str, Entry]]] = {
         {
             "attach": ATTACH,
             "commit": COMMIT,
+            "cp": COPY,
             "create": CREATE,
             "diff": DIFF,
             "exec": EXEC,

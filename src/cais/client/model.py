@@ -56,6 +56,16 @@ class Updated(TypedDict, total=False):
     Warnings: list[str] | None
 
 
+class PathStat(TypedDict):
+    """What a path of a container is; the mode is Go's os.FileMode."""
+
+    name: str
+    size: int
+    mode: int
+    mtime: str
+    linkTarget: str
+
+
 class Change(TypedDict):
     """A path that was modified (0), added (1) or deleted (2)."""
 

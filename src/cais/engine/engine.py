@@ -24,6 +24,7 @@ from cais.engine import attach, changes, explain, explain_run, export, logs, rec
 from cais.engine.adjust import Adjustments
 from cais.engine.container import Condition, Container
 from cais.engine.containers import Containers
+from cais.engine.copying import Copying
 from cais.engine.events import EventBus
 from cais.engine.execs import Execs
 from cais.engine.explain import Sources
@@ -76,6 +77,7 @@ class Engine:
         self.containers: Containers
         self.lifecycle: Lifecycle
         self.adjust: Adjustments
+        self.copying: Copying
         self.execs: Execs
         self._health: HealthChecks
 
@@ -120,12 +122,16 @@ class Engine:
 
     async def attach(self, container: Container, connection: socket.socket, options: attach.AttachOptions) -> None:
         """Serves a client on its connection, which is taken over."""
-        earlier = None
+        history = None
         if options.logs:
             wanted = logs.LogOptions(stdout=options.stdout, stderr=options.stderr)
             framed = not (container.record.config.Tty or options.raw)
-            earlier = logs.read(self._log_path(container), wanted, framed)
-        await attach.attach(container, connection, options, self.events, earlier)
+            history = logs.History(self._log_path(container), wanted, framed)
+        try:
+            await attach.attach(container, connection, options, self.events, history)
+        finally:
+            if history is not None:
+                history.close()
 
     def logs(self, container: Container, options: logs.LogOptions) -> AsyncGenerator[bytes, None]:
         """The log of a container, framed unless it has a terminal. Raises Unsupported when it keeps none."""
@@ -245,6 +251,9 @@ class Engine:
             settings=self.settings, host=self.host, containers=self.containers, events=self.events,
             watcher=self._health,
         )  # fmt: skip
+        self.copying = Copying(
+            settings=self.settings, containers=self.containers, images=self.images, events=self.events
+        )
         self.images.users = self._users_of
         self._pruning = Pruning(self.containers, self.lifecycle, self.events)
 

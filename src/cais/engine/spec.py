@@ -218,6 +218,15 @@ def _mounts(record: Record, etc: EtcFiles, shm: str) -> Iterator[Json]:
     yield from own
 
 
+def shown_mounts(record: Record, etc: EtcFiles) -> list[Json]:
+    """The mounts of a container that show files of the host which are there also while it does not run."""
+    etc_mounts = _etc_mounts(etc, record.host_config.ReadonlyRootfs)
+    own = sorted(_binds(record), key=lambda mount: mount["destination"].count("/"))
+    taken = {mount["destination"] for mount in own}
+    found = [mount for mount in etc_mounts if mount["destination"] not in taken] + own
+    return [mount for mount in found if os.path.lexists(mount["source"])]
+
+
 def _default_mounts(hc: HostConfig, shm: str) -> Iterator[Json]:
     readonly = () if hc.Privileged else ("ro",)
     yield _mount("/proc", "proc", "proc", *_PROC)

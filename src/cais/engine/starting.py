@@ -96,6 +96,11 @@ def prepare(
     )
 
 
+def custom_seccomp(hc: HostConfig) -> bool:
+    """Whether the user has brought a policy of system calls, of which it is not known what it allows."""
+    return not hc.Privileged and parse_security_options(hc.SecurityOpt or ()).seccomp not in {None, "", UNCONFINED}
+
+
 def seccomp_program(hc: HostConfig, host: Host, settings: Settings) -> str | None:
     """The path of the compiled system call policy of a container; None when it is unconfined."""
     profile = parse_security_options(hc.SecurityOpt or ()).seccomp

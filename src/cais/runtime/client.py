@@ -321,6 +321,18 @@ class Monitor:
         """Give a client's stream to the monitor. Raises: StartFailed."""
         await self._call({"type": "attach", "options": attachment.options.to_json()}, [attachment.fd])
 
+    async def attach_after_log(self, attachment: Attachment, gate_fd: int) -> int | None:
+        """Give a client's stream to the monitor, which sends nothing until there is a byte to read at `gate_fd`.
+
+        If nobody can write there any more, the stream ends instead.
+        Returns: the size of the log's current file at which what the monitor sends begins; no other file is begun
+            before that byte, or the stream's end. None where an older monitor sends at once.
+        Raises: StartFailed.
+        """
+        message = {"type": "attach", "options": attachment.options.to_json(), "after_log": True}
+        answer = await self._call(message, [attachment.fd, gate_fd])
+        return answer.get("log_size")
+
     async def resize(self, rows: int, columns: int) -> None:
         """Change the size of the container's terminal. Raises: StartFailed."""
         await self._call({"type": "resize", "rows": rows, "columns": columns})

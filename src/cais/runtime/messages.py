@@ -4,7 +4,8 @@
       │                                        │ ▲
       │◀── started | failed ───────────────────┘ │          the control channel, made by caisd with each start;
       │◀── exited, exec-exited, detached, oom ───┘          a later caisd connects to monitor.sock and gets `hello`
-      │─── attach, resize, signal, exec, pids ─▶ monitor ── replies carry the request's `seq`
+      │─── attach, resize, signal, exec, pids ─▶ monitor ── replies carry the request's `seq`; with `after_log`, attach
+      │                                                     brings a gate too, and is told where the log stands
       │─── prepare, forget (an exec) ──────────▶ monitor ── no reply
 
     first process ◀── launch (the request, its ends of the pipes) ── monitor
@@ -153,7 +154,8 @@ class Outline(Record):
 class ExecRequest(Record):
     """A further process in a running container.
 
-    process: an OCI process object. open_stdin: a client may write to it.
+    process: an OCI process object. open_stdin: a client may write to it. waits_inside: its seccomp filter lets it wait
+    for a signal, so that it can be in the container before it is started.
     """
 
     id: str
@@ -161,6 +163,7 @@ class ExecRequest(Record):
     open_stdin: bool = False
     seccomp: str | None = None
     terminal_size: tuple[int, int] | None = None
+    waits_inside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ _PROC_ALLOWED = frozenset(
 
 def of_spec(spec: Spec) -> RootPlan:
     """The plan of a config. Raises: StartFailed (invalid) that names the mount or option at fault."""
-    steps = tuple(_step(item) for item in spec.mounts)
+    steps = of_mounts(spec.mounts)
     dev = next((step for step in reversed(steps) if step.target == "/dev"), None)
     return RootPlan(
         steps=steps,
@@ -117,6 +117,11 @@ def of_spec(spec: Spec) -> RootPlan:
         readonly_root=spec.readonly_root,
         sysctl=spec.sysctl,
     )
+
+
+def of_mounts(mounts: tuple[Mount, ...]) -> tuple[MountStep, ...]:
+    """The steps of mounts. Raises: StartFailed (invalid) that names the mount or option at fault."""
+    return tuple(map(_step, mounts))
 
 
 def _step(item: Mount) -> MountStep:

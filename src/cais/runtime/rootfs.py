@@ -67,6 +67,18 @@ class Root:
         with _named("hide the masked paths"):
             self._mask(plan.masked_paths)
 
+    def bind(self, steps: tuple[MountStep, ...]) -> None:
+        """Attach those of the steps that show something of the host. Raises: StartFailed that names the mount."""
+        for step in steps:
+            if isinstance(step, BindStep):
+                with _named(f"mount {step.target}"):
+                    self._attach_bind(step)
+
+    def close(self) -> None:
+        """Let go of the descriptors; the mounts stay for as long as their namespace."""
+        os.close(self.fd)
+        os.close(self._null_fd)
+
     def make_directories(self, path: str) -> int:
         """Make the missing folders of `path`; an O_PATH descriptor of the last. Raises: OSError."""
         return fs.make_directories(self.fd, path)

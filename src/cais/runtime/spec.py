@@ -151,6 +151,14 @@ def parse(raw: dict[str, Any]) -> Spec:
         raise _invalid("the runtime config", error) from error
 
 
+def parse_mounts(raw: list[dict[str, Any]]) -> tuple[Mount, ...]:
+    """The mounts of a config. Raises: StartFailed (invalid)."""
+    try:
+        return tuple(map(_mount, raw))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _invalid("the mounts", error) from error
+
+
 def parse_process(raw: dict[str, Any]) -> Process:
     """The process of a JSON object, of a config or of an exec. Raises: StartFailed (invalid)."""
     try:
