@@ -16,7 +16,8 @@ PARITY = PROJECT.parent / "shared/parity"
 RECORDED = PARITY / "scenarios"
 SCENARIOS = (
     *(RECORDED / f"{name}.sh" for name in (
-        "01-run", "02-lifecycle", "03-exec-logs-attach", "04-isolation", "10-restart-health", "11-many",
+        "01-run", "02-lifecycle", "03-exec-logs-attach", "04-isolation", "05-volumes", "06-networks", "07-ports",
+        "08-images", "09-build", "10-restart-health", "11-many",
     )),
     Path(__file__).parent / "scenarios/listing-and-waiting.sh",
 )  # fmt: skip

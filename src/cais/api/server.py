@@ -21,8 +21,10 @@ from cais.api.explain import ExplainHandlers
 from cais.api.hijack import Hijacked
 from cais.api.http import MAX_VERSION, api_version, error_answer, status_of, version_text
 from cais.api.image_extensions import ImageExtensionHandlers
+from cais.api.networks import NetworkHandlers
 from cais.api.registries import RegistryHandlers
 from cais.api.system import SystemHandlers
+from cais.api.volumes import VolumeHandlers
 from cais.engine.engine import Engine
 from cais.engine.tasks import Tasks
 from cais.errors import CaisError
@@ -115,6 +117,8 @@ class ApiServer:
             *ExecHandlers(self._engine, self._tasks).routes(),
             *ExplainHandlers(self._engine).routes(),
             *SystemHandlers(self._engine).routes(),
+            *VolumeHandlers(self._engine.volumes).routes(),
+            *NetworkHandlers(self._engine).routes(),
             *RegistryHandlers(self._engine.images.registries).routes(),
             *images.routes(self._engine.images),
             *ImageExtensionHandlers(self._engine.images).routes(),

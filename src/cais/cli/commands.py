@@ -203,6 +203,19 @@ GROUPS: dict[str, tuple[str, dict[str, Entry]]] = {
         "Manage Docker image manifests and manifest lists",
         {"inspect": Entry("manifest", "INSPECT", "Display an image manifest, or manifest list")},
     ),
+    "network": (
+        "Manage networks",
+        {
+            "connect": Entry("network", "CONNECT", "Connect a container to a network"),
+            "create": Entry("network_create", "CREATE", "Create a network"),
+            "disconnect": Entry("network", "DISCONNECT", "Disconnect a container from a network"),
+            "inspect": Entry("inspect", "INSPECT_NETWORK", "Display detailed information on one or more networks"),
+            "ls": Entry("network", "LS", "List networks"),
+            "map": Entry("network_map", "MAP", "Draw networks, their containers, addresses and published ports"),
+            "prune": Entry("prune", "PRUNE_NETWORKS", "Remove all unused networks"),
+            "rm": Entry("network", "RM", "Remove one or more networks"),
+        },
+    ),
     "system": (
         "Manage Cais",
         {
@@ -212,6 +225,16 @@ GROUPS: dict[str, tuple[str, dict[str, Entry]]] = {
             "prune": Entry("prune", "PRUNE_ALL", "Remove unused data"),
         },
     ),
+    "volume": (
+        "Manage volumes",
+        {
+            "create": Entry("volumes", "CREATE", "Create a volume"),
+            "inspect": Entry("inspect", "INSPECT_VOLUME", "Display detailed information on one or more volumes"),
+            "ls": Entry("volumes", "LIST", "List volumes"),
+            "prune": Entry("prune", "PRUNE_VOLUMES", "Remove unused local volumes"),
+            "rm": Entry("volumes", "REMOVE", "Remove one or more volumes"),
+        },
+    ),
 }
 
 # Other names of the commands of a group.
@@ -219,6 +242,8 @@ SYNONYMS: dict[str, dict[str, str]] = {
     "container": {"list": "ls", "ps": "ls", "remove": "rm"},
     "context": {"list": "ls", "remove": "rm"},
     "image": {"list": "ls", "remove": "rm"},
+    "volume": {"list": "ls", "remove": "rm"},
+    "network": {"list": "ls", "remove": "rm"},
 }
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from cais.cli.command import PROGRAM, hint
 from cais.cli.commands import COMMON, GROUPS, OTHERS, UnknownCommandError
-from cais.cli.output import terminal_size
+from cais.cli.output import STDERR, terminal_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,6 +121,8 @@ def _suggestion(word: str, known: Iterable[str], dashes: str = "") -> list[str]:
 def flag_error(usage: str, path: str, flags: Iterable[Flag], error: FlagError) -> str:
     """The error, what was probably meant, and the usage."""
     meant = _suggestion(error.unknown, (flag.name for flag in flags if not flag.hidden), "--") if error.unknown else []
+    if error.meant and os.isatty(STDERR):  # programs are told what Docker tells them
+        meant = [f"Did you mean {error.meant}?"]
     return "\n\n".join(
         [error.message, *meant, usage, hint(path) if path else f"Run '{PROGRAM} --help' for more information"]
     )

@@ -11,8 +11,12 @@
     first process ◀── launch (the request, its ends of the pipes) ── monitor
                   ── root (a descriptor of its root's mount) ──▶
                   ── terminal (the master's descriptor) ──▶ monitor
+                  ── resolver (two sockets) ──▶ monitor ──▶ caisd: where the container asks for names
                   ── failed (reason, message, has_group) ──▶  then it ends; has_group: its control groups are made
                   ── executing ──▶                            nothing is left but exec itself
+
+    caisd ── network (a plan, its namespace, a channel for the answer) ──▶ spawner ── (fork) ──▶ helper
+          ◀── done (the sockets of a resolver, where asked for) | failed ───────────────────────┘
 
     joiner of an exec ── terminal, failed ──▶ monitor           as above
                       ◀── process (an OCI process) ──           to a spare one alone, which knows none yet
@@ -85,6 +89,7 @@ class StartRequest(Record):
     seccomp: path of a compiled BPF program. open_stdin: keep standard input open for attached clients;
     stdin_once: close it when the first of them closes its end. terminal_size: rows and columns.
     init: the command is a child of an init of ours (`cais.runtime.reaper`) instead of pid 1 itself.
+    network: a `cais.runtime.links.NetworkPlan` as JSON, for a network namespace of its own.
     """
 
     id: str
@@ -97,6 +102,7 @@ class StartRequest(Record):
     stdin_once: bool = False
     terminal_size: tuple[int, int] | None = None
     init: bool = False
+    network: dict[str, Any] | None = None
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> "StartRequest":

@@ -195,11 +195,20 @@ class Monitor:
                 # Kept to the end: the file system below an overlay is synced when the last reference to the mount
                 # goes, and without this one that would be before the kernel tells of the first process's end.
                 self._root_fds = descriptors
+            elif message["type"] == "resolver":
+                self._pass_on(message, descriptors)
             elif message["type"] == "failed":
                 kind = StartFailed if message["has_group"] else _NoGroup
                 raise kind(Reason(message["reason"]), message["message"])
             elif message["type"] == "executing":
                 return
+
+    def _pass_on(self, message: Message, descriptors: list[int]) -> None:
+        """Give what the first process has for caisd to caisd."""
+        if self._control:
+            with contextlib.suppress(ChannelClosed):
+                self._control.send(message, descriptors)
+        close_all(tuple(descriptors))
 
     def _remove_group(self) -> None:
         try:

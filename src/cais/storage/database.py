@@ -71,6 +71,11 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         )""",
         "CREATE INDEX image_manifests_by_digest ON image_manifests(digest)",
     ),
+    (
+        # record: JSON with a version of its own, see the engine
+        "CREATE TABLE volumes(name TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID",
+    ),
+    ("CREATE TABLE networks(id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, record BLOB NOT NULL) WITHOUT ROWID",),
 )
 
 
