@@ -241,7 +241,7 @@ services:
 def test_a_dependency_that_fails_fails_up(project: Project, command: str, condition: str, said: str) -> None:
     project.write(
         "services:\n"
-        f"  app: {{image: busybox, depends_on: {{bad: {{condition: {condition}}}}}}}\n"
+        f"  app: {{image: busybox, command: 'true', depends_on: {{bad: {{condition: {condition}}}}}}}\n"
         f"  bad: {{image: busybox, command: sh -c '{command}', stop_grace_period: 0s}}\n"
     )
     done = project.run("up", "-d")
@@ -261,7 +261,7 @@ def test_wait_waits_until_all_are_healthy_and_fails_when_one_ends(project: Proje
 
 LOUD = """
 services:
-  first: {image: busybox, command: sh -c 'echo one; echo two >&2; exit 3'}
+  first: {image: busybox, command: sh -c 'echo one; echo two >&2; sleep 1; exit 3'}
   second: {image: busybox, command: sh -c 'echo begun; exec sleep 1000', stop_grace_period: 0s}
 """
 
@@ -363,13 +363,12 @@ configs:
   inline: {content: "a ${UNSET:-b}"}
 """
     )
-    if project.engine.client == "docker":
-        project.good("up", "-d")
-        assert project.good("exec", "a", "cat", "/run/secrets/filed") == "from a file"
-        assert project.good("exec", "a", "cat", "/run/given") == os.environ["PATH"]
-        assert project.good("exec", "a", "cat", "/inline") == "a b"
-        assert project.good("exec", "a", "cat", "/etc/deep/app.conf") == "a b"
-        assert project.good("exec", "a", "stat", "-c", "%a", "/run/given") == "400\n"
+    project.good("up", "-d")
+    assert project.good("exec", "a", "cat", "/run/secrets/filed") == "from a file"
+    assert project.good("exec", "a", "cat", "/run/given") == os.environ["PATH"]
+    assert project.good("exec", "a", "cat", "/inline") == "a b"
+    assert project.good("exec", "a", "cat", "/etc/deep/app.conf") == "a b"
+    assert project.good("exec", "a", "stat", "-c", "%a", "/run/given") == "400\n"
 
 
 def test_hooks_are_executed_after_the_start_and_before_the_end(project: Project) -> None:
@@ -402,9 +401,9 @@ def test_orphans_are_named_and_removed_when_asked(project: Project) -> None:
 
 
 def test_external_resources_have_to_exist(project: Project) -> None:
-    project.write("services: {a: {image: busybox, networks: [n]}}\nnetworks: {n: {external: true, name: no-such}}\n")
+    project.write("services: {a: {image: busybox, command: 'true', networks: [n]}}\nnetworks: {n: {external: true, name: no-such}}\n")
     assert "network no-such declared as external, but could not be found" in project.run("up", "-d").stderr
-    project.write("services: {a: {image: busybox, volumes: ['vol:/v']}}\nvolumes: {vol: {external: true}}\n")
+    project.write("services: {a: {image: busybox, command: 'true', volumes: ['vol:/v']}}\nvolumes: {vol: {external: true}}\n")
     assert 'external volume "vol" not found' in project.run("up", "-d").stderr
 
 

@@ -205,7 +205,7 @@ def host_config(wanted: Wanted, network_mode: str) -> Tree:
         "OomScoreAdj": tree.get("oom_score_adj"),
         **resources(tree),
     }
-    found = {key: value for key, value in config.items() if value}
+    found = {key: value for key, value in config.items() if value or key in {"PortBindings", "ExtraHosts"}}
     if wanted.auto_remove:
         found["AutoRemove"] = True
     if tree.get("init") is not None:
