@@ -76,6 +76,8 @@ UPDATE = Entry("update", "UPDATE", "Update configuration of one or more containe
 VERSION = Entry("version", "VERSION", "Show the Cais version information")
 WAIT = Entry("lifecycle", "WAIT", "Block until one or more containers stop, then print their exit codes")
 
+COMPOSE = Entry("compose.command", "COMPOSE", "Define and run multi-container applications")
+
 COMMON: dict[str, Entry] = {
     "run": RUN,
     "exec": EXEC,
@@ -94,6 +96,7 @@ COMMON: dict[str, Entry] = {
 OTHERS: dict[str, Entry] = {
     "attach": ATTACH,
     "commit": COMMIT,
+    "compose": COMPOSE,
     "cp": COPY,
     "create": CREATE,
     "diff": DIFF,
