@@ -401,9 +401,10 @@ def test_orphans_are_named_and_removed_when_asked(project: Project) -> None:
 
 
 def test_external_resources_have_to_exist(project: Project) -> None:
-    project.write("services: {a: {image: busybox, command: 'true', networks: [n]}}\nnetworks: {n: {external: true, name: no-such}}\n")
+    service = "services: {a: {image: busybox, command: 'true', "
+    project.write(service + "networks: [n]}}\nnetworks: {n: {external: true, name: no-such}}\n")
     assert "network no-such declared as external, but could not be found" in project.run("up", "-d").stderr
-    project.write("services: {a: {image: busybox, command: 'true', volumes: ['vol:/v']}}\nvolumes: {vol: {external: true}}\n")
+    project.write(service + "volumes: ['vol:/v']}}\nvolumes: {vol: {external: true}}\n")
     assert 'external volume "vol" not found' in project.run("up", "-d").stderr
 
 
