@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.engine import Daemon, wait_until
+from tests.harness.registry import real_registry
 
 
 @pytest.fixture
@@ -220,6 +221,42 @@ def test_stages_may_be_left_out_of_the_cache(cais: Daemon, folder: Path) -> None
     first, again = (cais.docker_output("build", "-q", str(folder)) for _ in range(2))
     fresh = cais.docker_output("build", "-q", "--no-cache-filter", "one", str(folder))
     assert first == again != fresh
+
+
+CACHED = "FROM busybox AS one\nRUN echo 1 > /x\nFROM busybox\nCOPY --from=one /x /x\nRUN cat /proc/uptime > /y\n"
+
+
+def test_a_cache_goes_to_a_folder_and_comes_back(cais: Daemon, folder: Path, tmp_path: Path) -> None:
+    (folder / "Dockerfile").write_text(CACHED)
+    place = tmp_path / "cache"
+    first = cais.docker_output("build", "-q", "--cache-to", f"type=local,dest={place},mode=max", str(folder))
+    images = cais.docker_output("images", "-aq")
+    cais.docker_output("rmi", first)
+    cais.docker_output("builder", "prune", "-af")
+    done = cais.docker("build", "-t", "again:1", "--cache-from", f"type=local,src={place}", str(folder))
+    assert done.stderr.count("CACHED\n") == 5, done.stderr
+    assert cais.docker_output("images", "-q", "--no-trunc", "again:1") == first
+    assert cais.docker_output("images", "-aq").split().sort() == images.split().sort()
+    cais.docker_output("rmi", "again:1")
+    cais.docker_output("builder", "prune", "-af")
+    # Nobody has asked for that cache now.
+    assert cais.docker_output("build", "-q", str(folder)) != first
+
+
+def test_a_cache_goes_to_a_registry_and_comes_back(cais: Daemon, folder: Path) -> None:
+    (folder / "Dockerfile").write_text(CACHED)
+    with real_registry() as registry:
+        place = f"type=registry,ref={registry.name}/cache:a"
+        first = cais.docker_output("build", "-q", "--cache-to", f"{place},mode=max", str(folder))
+        cais.docker_output("rmi", first)
+        cais.docker_output("builder", "prune", "-af")
+        assert cais.docker_output("build", "-q", "--cache-from", place, str(folder)) == first
+        assert registry.name not in cais.docker_output("images")
+        missing = cais.docker("build", "-q", "--cache-from", f"{registry.name}/none", str(folder))
+        assert missing.returncode == 0
+        assert f"WARNING: no cache from {registry.name}/none" in missing.stderr
+    refused = cais.docker("build", "--cache-to", "type=gha", str(folder))
+    assert refused.stderr == "--cache-to type=gha: the type 'gha' is not supported: there are registry, local\n"
 
 
 def test_results_go_to_folders_and_archives(cais: Daemon, folder: Path, tmp_path: Path) -> None:

@@ -203,6 +203,8 @@ def build_options(request: web.Request, extras: Extras) -> BuildOptions:
         pull=bool_query(request, "pull"),
         no_cache=bool_query(request, "nocache"),
         fresh_stages=extras.no_cache_filter,
+        cache_from=(*extras.cache_from, *(_json(request, "cachefrom", list[str]) or ())),
+        exports_cache=extras.cache_to,
         secrets=extras.secrets,
         ssh=extras.ssh,
         credentials=decode_all_credentials(request.headers.get(CONFIG_HEADER, "")),

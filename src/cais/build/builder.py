@@ -13,9 +13,10 @@ import msgspec
 from cais.build import context as contexts
 from cais.build import graph
 from cais.build.cache import BuildCache
+from cais.build.cacheimages import cache_images, steps_of
 from cais.build.cachemounts import CacheMounts
 from cais.build.dockerfile import Dockerfile, parse
-from cais.build.events import Finished, Pulling, Tell
+from cais.build.events import CacheExported, Finished, Pulling, Tell
 from cais.build.expansion import global_scope, platform_args
 from cais.build.graph import Plan
 from cais.build.instructions import Instruction, Label
@@ -38,7 +39,7 @@ from cais.engine.image_store import NewImage
 from cais.engine.models import timestamp
 from cais.engine.progress import Progress
 from cais.engine.work import to_the_end
-from cais.errors import InvalidArgument, NotFound
+from cais.errors import CaisError, InvalidArgument, NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +144,31 @@ class _Build:
             init_layer=str(self._engine.settings.init_layer),
             platform=(self._platform.architecture, self._platform.variant),
         )
+        for name in self._options.cache_from:
+            self._take_cache(name)
         self._tell(plan.planned)
         for number, _ in enumerate(self._dockerfile.global_args, 1):
             self._tell(Finished(number))
         state = await self._run_stages(plan, tools)
+        if self._options.exports_cache:
+            await self._export_cache(state)
         return await self._keep(state)
+
+    def _take_cache(self, name: str) -> None:
+        """Use the cache that an image has. One that is not here, or has none, is no help, and no error."""
+        try:
+            image = self._engine.images.resolve(name)
+        except CaisError:
+            return
+        if steps := steps_of(image):
+            self._maker.take_cache(image, steps)
+
+    async def _export_cache(self, state: State) -> None:
+        states = [state, *(done for task in self._stages.values() if (done := task.result()) is not state)]
+        images = []
+        for new in cache_images(states, self._maker.used.values()):
+            images.append(await self._store.store(new, timestamp(state.created_ns)))
+        self._tell(CacheExported(tuple(image.id for image in images)))
 
     async def _run_stages(self, plan: Plan, tools: Tools) -> State:
         """All stages at once: each waits for those that it needs. The first failure ends the others."""

@@ -34,7 +34,7 @@ def _build(call: Invocation) -> int:
             from cais.cli.build_check import check  # noqa: PLC0415 -- loads the whole language
 
             return check(call, context)
-        view = _built(call, context)
+        view = _built_with_cache(call, context)
         if outputs:
             export(call, view.identity, outputs)
         return _report(call, view, to_stdout=any(output.is_stdout for output in outputs))
@@ -48,11 +48,31 @@ def _check_supported(call: Invocation) -> None:
     if given.on("load") and given.on("push"):
         raise CommandError("push and load may not be set together at the moment")
     wanted = [name for name in ("secret", "ssh", "build-context", "no-cache-filter", "cache-to") if given.texts(name)]
+    wanted += ["cache-from"] if any("=" in text for text in given.texts("cache-from")) else []
     if wanted and not call.engine.is_cais():
         raise CommandError(f"--{wanted[0]} is not supported by this engine, which is not a Cais")
 
 
-def _built(call: Invocation, context: Context) -> View:
+def _built_with_cache(call: Invocation, context: Context) -> View:
+    given = call.flags
+    if not (given.texts("cache-from") or given.texts("cache-to")) or not call.engine.is_cais():
+        return _built(call, context, [])
+    from cais.cli.build_cache import ImportedCache, export_cache, parse_places  # noqa: PLC0415 -- seldom needed
+
+    sources, places = parse_places(given, "cache-from"), parse_places(given, "cache-to")
+    imported = ImportedCache(call)
+    try:
+        for source in sources:
+            imported.fetch(source)
+        view = _built(call, context, imported.names)
+    finally:
+        imported.close()
+    if places:
+        export_cache(call, view.cache, places)
+    return view
+
+
+def _built(call: Invocation, context: Context, cache_from: list[str]) -> View:
     given = call.flags
     query = engine_query(given, call.settings, call.engine.endpoint.url, context.dockerfile)
     view = _view(call)
@@ -60,7 +80,7 @@ def _built(call: Invocation, context: Context) -> View:
         if call.engine.is_cais():
             from cais.cli.build_cais import begin  # noqa: PLC0415 -- what other engines don't have
 
-            answer = begin(call, context, view, query, _registries(call))
+            answer = begin(call, context, view, query, _registries(call), cache_from=cache_from)
         else:
             answer = builds.build(call.engine, query, context.blocks(view.sent), _registries(call))
         _watch(answer, view)

@@ -127,6 +127,8 @@ def engine_query(given: Parsed, settings: Settings, host: str, dockerfile: str) 
         query |= {"cpuperiod": str(_CPU_PERIOD), "cpuquota": str(nano * _CPU_PERIOD // 10**9)}
     if given.items("ulimit"):
         query["ulimits"] = _json(given.items("ulimit"))
+    if names := [text for text in given.texts("cache-from") if "=" not in text]:
+        query["cachefrom"] = _json(names)
     if given.texts("add-host"):
         query["extrahosts"] = given.texts("add-host")
     if given.texts("tag"):

@@ -30,6 +30,7 @@ class View:
         self.steps = Steps()
         self.text: list[str] = []  # what an engine that tells no steps has written
         self.identity = ""
+        self.cache: list[str] = []  # images that have the build's cache
         self.conclusion = ""  # what is said behind all steps: the image and its names
         self._latest = 0
 
@@ -62,6 +63,8 @@ class View:
         elif "output" in event:
             step = steps.get(event["output"])
             self.on_lines(step, step.take(str(event.get("data", ""))))
+        elif "cache" in event:
+            self.cache = [str(identity) for identity in event["cache"]]
         elif "finished" in event:
             step = steps.get(event["finished"])
             step.cached, step.error = bool(event.get("cached")), str(event.get("error", ""))
