@@ -14,13 +14,19 @@ from tests.harness.engine import PROJECT, Daemon
 
 PARITY = PROJECT.parent / "shared/parity"
 RECORDED = PARITY / "scenarios"
-# Not 02-lifecycle: its "stop -t 0" races with a shell that may wake up first, for Docker too.
 SCENARIOS = (
     *(RECORDED / f"{name}.sh" for name in (
-        "01-run", "03-exec-logs-attach", "04-isolation", "09-build", "10-restart-health", "11-many",
+        "01-run", "02-lifecycle", "03-exec-logs-attach", "04-isolation", "05-volumes", "06-networks", "07-ports",
+        "08-images", "09-build", "10-restart-health", "11-many",
     )),
     Path(__file__).parent / "scenarios/listing-and-waiting.sh",
 )  # fmt: skip
+
+# In these a step races with itself, and against Docker too: the shell that "stop -t 0" ends may wake up first; "ps"
+# may have looked before the shell has made the "grep" that it counts (4 of 30 plays on Docker 20.10). They differ
+# when every one of a few plays does.
+RACING = ("02-lifecycle", "04-isolation")
+PLAYS_OF_RACING = 4
 
 
 def _clients(caisd: Daemon, folder: Path) -> dict[str, str]:
@@ -39,5 +45,12 @@ def test_a_recorded_scenario_is_the_same(caisd: Daemon, tmp_path: Path, client: 
     if not PARITY.is_dir():
         pytest.skip("the player of scenarios is not beside this tree (../shared/parity)")
     command = [sys.executable, str(PARITY / "parity"), "--b", _clients(caisd, tmp_path)[client], str(scenario)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=170, env=caisd.environment())
-    assert done.returncode == 0, done.stdout + done.stderr
+    plays = PLAYS_OF_RACING if scenario.stem in RACING else 1
+    answers: list[str] = []
+    environment = caisd.environment()
+    while len(answers) < plays:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=170, env=environment)
+        if done.returncode == 0:
+            return
+        answers.append(done.stdout + done.stderr)
+    pytest.fail("\n".join(answers))

@@ -270,15 +270,22 @@ def test_limits_and_network_of_commands(daemon: Daemon) -> None:
         "FROM busybox\n"
         "RUN cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null > /out;"
         "df -k /dev/shm | tail -1 | awk '{print $2}' >> /out; ulimit -n >> /out; grep example /etc/hosts >> /out;"
-        "ls /sys/class/net >> /out; grep Seccomp: /proc/self/status >> /out; grep CapEff /proc/self/status >> /out\n"
-        "RUN --network=host cat /proc/net/route | wc -l > /routes\n",
+        "ls /sys/class/net >> /out; grep Seccomp: /proc/self/status >> /out; grep CapEff /proc/self/status >> /out\n",
         memory="67108864", shmsize="1048576", ulimits='[{"Name": "nofile", "Soft": 99, "Hard": 100}]',
         extrahosts='["example.test:1.2.3.4"]', networkmode="none",
     ).image  # fmt: skip
     lines = look(daemon, made, "cat /out").split("\n")
     assert lines[:4] == ["67108864", "1024", "99", "1.2.3.4\texample.test"]
     assert lines[4:] == ["lo", "Seccomp:\t2", "CapEff:\t00000000a80425fb"]
-    assert int(look(daemon, made, "cat /routes")) >= 1
+    host = build(
+        daemon,
+        "FROM busybox\nRUN wc -l < /proc/net/route > /routes\nRUN --network=none ls /sys/class/net > /out\n"
+        "RUN --network=host true",
+        networkmode="host",
+    ).image
+    assert int(look(daemon, host, "cat /routes")) > 1
+    assert look(daemon, host, "cat /out") == "lo"
+    assert "network.host is not allowed" in build(daemon, "FROM busybox\nRUN --network=host true").error
     assert "security.insecure is not allowed" in build(daemon, "FROM busybox\nRUN --security=insecure true").error
 
 

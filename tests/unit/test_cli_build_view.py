@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import re
+import select
 import struct
 import termios
 from collections.abc import Iterator
@@ -78,7 +79,9 @@ def test_a_live_view_draws_over_itself() -> None:
         view._draw()
         view.take({"build": {"finished": 2, "error": "bad"}})
         view.close("bad")
-        shown = screen.read(65536).decode()
+        shown = ""
+        while select.select([screen], [], [], 0.2)[0]:
+            shown += screen.read(65536).decode()
     assert "Sending the context, 1kB" in shown
     assert " => CACHED [1/2] FROM x" in shown
     assert " => => # hello" in shown

@@ -1,7 +1,7 @@
 """/containers: requests about containers, parsed, passed on, and answered."""
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from aiohttp import web
@@ -91,7 +91,7 @@ class ContainerHandlers:
             sizes = None
             if bool_query(request, "size"):
                 sizes = await usage.sizes(container, engine.containers, engine.images)
-            answers.append(views.summary(container, engine.images, sizes))
+            answers.append(views.summary(container, engine.images, engine.networks, sizes))
         return json_answer(answers)
 
     async def inspect(self, request: web.Request) -> web.StreamResponse:
@@ -100,7 +100,11 @@ class ContainerHandlers:
         sizes = None
         if bool_query(request, "size"):
             sizes = await usage.sizes(container, engine.containers, engine.images)
-        return json_answer(views.inspect(container, engine.containers, engine.images, engine.settings, sizes))
+        return json_answer(
+            views.inspect(
+                container, engine.containers, engine.images, engine.settings, known=engine.networks, sizes=sizes
+            )
+        )
 
     async def top(self, request: web.Request) -> web.StreamResponse:
         """GET /containers/{id}/top"""
@@ -111,6 +115,8 @@ class ContainerHandlers:
 
     async def start(self, request: web.Request) -> web.StreamResponse:
         """POST /containers/{id}/start"""
+        if text_query(request, "checkpoint") or text_query(request, "checkpoint-dir"):
+            raise InvalidArgument("checkpoint is only supported in experimental mode")
         await self._engine.lifecycle.start(self._find(request))
         return empty_answer()
 
@@ -144,7 +150,7 @@ class ContainerHandlers:
 
     async def rename(self, request: web.Request) -> web.StreamResponse:
         """POST /containers/{id}/rename"""
-        await self._engine.containers.rename(self._find(request), text_query(request, "name"))
+        await self._engine.rename(self._find(request), text_query(request, "name"))
         return empty_answer()
 
     async def update(self, request: web.Request) -> web.StreamResponse:
@@ -166,7 +172,8 @@ class ContainerHandlers:
         container = self._find(request)
         if bool_query(request, "link"):
             raise Unsupported("links are not supported yet by Cais")
-        await self._engine.lifecycle.remove(container, bool_query(request, "force"), request.match_info["id"])
+        force, volumes = bool_query(request, "force"), bool_query(request, "v")
+        await self._engine.lifecycle.remove(container, force, request.match_info["id"], volumes=volumes)
         return empty_answer()
 
     async def wait(self, request: web.Request) -> web.StreamResponse:
@@ -260,9 +267,14 @@ def _tail(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
-async def stream(request: web.Request, chunks: AsyncGenerator[bytes, None], kind: str) -> web.StreamResponse:
+async def stream(
+    request: web.Request,
+    chunks: AsyncGenerator[bytes, None],
+    kind: str,
+    headers: Mapping[str, str] | None = None,
+) -> web.StreamResponse:
     """Answers with chunks as they come, until they end or the client hangs up."""
-    response = web.StreamResponse(headers={"Content-Type": kind})
+    response = web.StreamResponse(headers={"Content-Type": kind, **(headers or {})})
     with connection_of(request).cancelled_when_lost():
         async with aclosing(chunks):
             await response.prepare(request)

@@ -7,13 +7,8 @@ from aiohttp import web
 from cais.errors import Unsupported
 
 ENDPOINTS: Final[tuple[tuple[str, str, str], ...]] = (
-    ("*", "/containers/{id}/archive", "cp"),
     ("POST", "/session", "BuildKit sessions"),
     ("POST", "/grpc", "BuildKit sessions"),
-    ("*", "/networks", "networks"),
-    ("*", "/networks/{rest:.+}", "networks"),
-    ("*", "/volumes", "volumes"),
-    ("*", "/volumes/{rest:.+}", "volumes"),
     ("*", "/plugins", "plugins"),
     ("*", "/plugins/{rest:.+}", "plugins"),
     ("*", "/swarm", "swarm"),

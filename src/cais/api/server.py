@@ -12,6 +12,7 @@ from aiohttp import web
 
 from cais import __version__
 from cais.api import images, notyet
+from cais.api.archive import ArchiveHandlers
 from cais.api.build import BuildHandlers
 from cais.api.connection import Connection
 from cais.api.container_data import DataHandlers
@@ -21,8 +22,10 @@ from cais.api.explain import ExplainHandlers
 from cais.api.hijack import Hijacked
 from cais.api.http import MAX_VERSION, api_version, error_answer, status_of, version_text
 from cais.api.image_extensions import ImageExtensionHandlers
+from cais.api.networks import NetworkHandlers
 from cais.api.registries import RegistryHandlers
 from cais.api.system import SystemHandlers
+from cais.api.volumes import VolumeHandlers
 from cais.build.builder import Builder
 from cais.engine.engine import Engine
 from cais.engine.tasks import Tasks
@@ -114,10 +117,13 @@ class ApiServer:
         routes = [
             *ContainerHandlers(self._engine, self._tasks).routes(),
             *DataHandlers(self._engine).routes(),
+            *ArchiveHandlers(self._engine).routes(),
             *ExecHandlers(self._engine, self._tasks).routes(),
             *ExplainHandlers(self._engine).routes(),
             *BuildHandlers(self._builder).routes(),
             *SystemHandlers(self._engine, self._builder.cache).routes(),
+            *VolumeHandlers(self._engine.volumes).routes(),
+            *NetworkHandlers(self._engine).routes(),
             *RegistryHandlers(self._engine.images.registries).routes(),
             *images.routes(self._engine.images),
             *ImageExtensionHandlers(self._engine.images).routes(),

@@ -20,6 +20,7 @@ from cais.api.http import (
     text_query,
     version_text,
 )
+from cais.api.volumes import with_usage
 from cais.build.cache import BuildCache
 from cais.engine import info, usage, views
 from cais.engine.engine import Engine
@@ -88,11 +89,16 @@ class SystemHandlers:
             answer |= {"LayersSize": engine.images.layers_bytes(), "Images": self._images(api_version(request))}
         if "container" in wanted:
             answer["Containers"] = [
-                views.summary(container, engine.images, await usage.sizes(container, engine.containers, engine.images))
+                views.summary(
+                    container,
+                    engine.images,
+                    engine.networks,
+                    await usage.sizes(container, engine.containers, engine.images),
+                )
                 for container in engine.containers
             ]
         if "volume" in wanted:
-            answer["Volumes"] = []
+            answer["Volumes"] = await with_usage(engine.volumes)
         if "build-cache" in wanted:
             answer["BuildCache"] = [cache_record(entry) for entry in await self._cache.entries()]
         return json_answer(answer)

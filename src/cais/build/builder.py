@@ -1,6 +1,7 @@
 """Builds: from a Dockerfile and a context to an image with names."""
 
 import asyncio
+import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -58,6 +59,7 @@ Receive = Callable[[Path], Awaitable[Given]]
 """Puts the context into a new folder, or says where it is."""
 
 _EPOCH: Final = "SOURCE_DATE_EPOCH"
+_log: Final = logging.getLogger("cais.build")
 
 
 class Builder:
@@ -95,12 +97,23 @@ class Builder:
                 image = await one.run(build_args)
             finally:
                 maker.stop()
-                await to_the_end(maker.flush())
+                await to_the_end(_keep(maker))
         for reference in options.tags:
             image = await self._engine.images.tag(image, reference)
         self._engine.events.emit("image", "build", image.id, {"name": image.id, **image.labels})
-        await self.cache.collect()
+        try:
+            await self.cache.collect()
+        except CaisError as error:
+            _log.error("the build cache could not be brought down to its size: %s", error)
         return image
+
+
+async def _keep(maker: Maker) -> None:
+    """Keep what was made for the next build; without that the image, or the error, is as good."""
+    try:
+        await maker.flush()
+    except CaisError as error:
+        _log.error("the steps of a build could not be kept: %s", error)
 
 
 class _Build:

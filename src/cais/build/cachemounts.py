@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cais.engine.usage import disk_bytes
+from cais.storage.measure import disk_bytes
 from cais.storage.trees import remove_tree
 
 

@@ -1,8 +1,8 @@
 """Files that a layer has in common with the context that they were copied from: linked, not copied.
 
 Making a file costs ten times what naming it once more costs. What a copy would have exactly so (owner, mode, time)
-may share the file itself, since neither a layer nor a context is ever written to. It is linked into the read-write layer
-directly, when its overlay is gone, for nothing can be linked across mounts.
+may share the file itself, since neither a layer nor a context is ever written to. It is linked into the read-write
+layer directly, when its overlay is gone, for nothing can be linked across mounts.
 """
 
 import os

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cais.engine.usage import disk_bytes
 from cais.engine.work import Stopped
 from cais.linux import mount
 from cais.linux.fs import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 from cais.storage import tartree
 from cais.storage.layers import Layer, Lease
+from cais.storage.measure import disk_bytes
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _SAFE: Final = mount.MOUNT_ATTR_NOSUID | mount.MOUNT_ATTR_NODEV | mount.MOUNT_ATTR_NOEXEC
@@ -144,7 +144,7 @@ def take_layer(
     diff_id = "sha256:" + hashed.hexdigest()
     if diff_id == EMPTY_LAYER:
         return None
-    return lease.adopt(step.diff, diff_id, parent, disk_bytes(step.diff))
+    return lease.adopt_layer(step.diff, diff_id, parent, disk_bytes(step.diff))
 
 
 def _clamp_times(root: int, newest_seconds: int) -> None:

@@ -47,8 +47,14 @@ class Command:
 
 
 def network_mode(wanted: str, options: BuildOptions) -> str:
-    """The network of a command: what its RUN says, else what the whole build was given."""
-    return options.network or "default" if wanted == "default" else wanted
+    """The network of a command: what its RUN says, else what the whole build was given.
+
+    Raises: InvalidArgument for a RUN that wants the host's, where whoever builds has not given it to the build.
+    """
+    given = options.network or "default"
+    if wanted == "host" != given:
+        raise InvalidArgument("granting entitlement network.host is not allowed by build daemon configuration")
+    return given if wanted == "default" else wanted
 
 
 class Runner:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 
 from cais.cli.build_files import Entry, pack, scan
 from cais.cli.command import CommandError
@@ -23,18 +24,18 @@ _MOST_DOCKERFILE_BYTES = 1 << 24
 _NO_STDIN_TWICE = "invalid argument: can't use stdin for both build context and dockerfile"
 
 
-class Context:
+class Context(ABC):
     """A context that is to be sent. `dockerfile` is the path in it; `text` its content, None where it is not known."""
 
     dockerfile: str = _DEFAULT
     text: bytes | None = None
     ignore: Ignore | None = None
 
+    @abstractmethod
     def blocks(self, sent: Callable[[int], None]) -> Iterator[bytes]:
         """The archive. `sent` is told of each number of bytes. Raises CommandError."""
-        raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  most have made nothing
         """Throw away what was made for it."""
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Created,
         ExecConfig,
         ExecDetail,
+        PathStat,
         Processes,
         UpdateConfig,
         Updated,
@@ -122,6 +123,35 @@ def changes(engine: Engine, container: str) -> list[Change]:
 def export(engine: Engine, container: str) -> Response:
     """The container's files; the body is a tar archive."""
     return engine.call("GET", _path(container, "/export"))
+
+
+def path_stat(engine: Engine, container: str, path: str) -> PathStat:
+    """What a path of the container is; links are not followed."""
+    answer = engine.call("HEAD", _path(container, "/archive"), {"path": path})
+    return _path_stat(answer)
+
+
+def copy_out(engine: Engine, container: str, path: str) -> tuple[Response, PathStat]:
+    """The tar archive of a path of the container, and what the path is."""
+    answer = engine.call("GET", _path(container, "/archive"), {"path": path})
+    return answer, _path_stat(answer)
+
+
+def _path_stat(answer: Response) -> PathStat:
+    from binascii import a2b_base64  # noqa: PLC0415 -- only here
+
+    from cais.client.codec import loads  # noqa: PLC0415 -- only here
+
+    found: PathStat = loads(a2b_base64(answer.headers.get("x-docker-container-path-stat", "")))
+    return found
+
+
+def copy_in(engine: Engine, container: str, path: str, blocks: Iterable[bytes], *, as_user: bool) -> None:
+    """Unpack a tar archive into a folder of the container; `as_user`: the container's user gets the files."""
+    query = {"path": path, "noOverwriteDirNonDir": "true"}
+    if as_user:
+        query["copyUIDGID"] = "true"
+    engine.send_blocks("PUT", _path(container, "/archive"), query, blocks, "application/x-tar").read()
 
 
 def begin_stats(engine: Engine, container: str, *, stream: bool) -> Pending:

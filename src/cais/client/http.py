@@ -107,7 +107,7 @@ def target(path: str, query: Mapping[str, str | Sequence[str]] | None = None) ->
 class Connection:
     """One connection to an engine. Raises CannotConnect, ConnectionLost and ProtocolError."""
 
-    __slots__ = ("_at", "_unread", "endpoint", "idle", "socket")
+    __slots__ = ("_at", "_unread", "asked", "endpoint", "idle", "socket")
 
     def __init__(self, endpoint: Endpoint) -> None:
         try:
@@ -116,6 +116,7 @@ class Connection:
             raise CannotConnect(endpoint.url, error) from error
         self.endpoint = endpoint
         self.idle = True
+        self.asked = ""  # the method of the last request
         self._unread = b""
         self._at = 0  # where in _unread the next byte to be read is
 
@@ -141,6 +142,7 @@ class Connection:
     ) -> None:
         """Send a request; a body that is not `bytes` goes in chunks. The answer is then due from `receive`."""
         self.idle = False
+        self.asked = method
         host = f"{self.endpoint.host}:{self.endpoint.port}" if self.endpoint.port else "localhost"
         lines = [f"{method} {location} HTTP/1.1", f"Host: {host}", "User-Agent: cais"]
         lines.extend(f"{name}: {value}" for name, value in (headers or {}).items())
@@ -238,7 +240,7 @@ class Response:
         self.status = status
         self.reason = reason
         self.headers = headers
-        if status in {204, 304} or headers.get("content-length") == "0":
+        if status in {204, 304} or headers.get("content-length") == "0" or connection.asked == "HEAD":
             self._finish()
 
     def _finish(self) -> None:

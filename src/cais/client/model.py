@@ -56,6 +56,16 @@ class Updated(TypedDict, total=False):
     Warnings: list[str] | None
 
 
+class PathStat(TypedDict):
+    """What a path of a container is; the mode is Go's os.FileMode."""
+
+    name: str
+    size: int
+    mode: int
+    mtime: str
+    linkTarget: str
+
+
 class Change(TypedDict):
     """A path that was modified (0), added (1) or deleted (2)."""
 
@@ -162,8 +172,57 @@ class Mount(TypedDict, total=False):
     Driver: str
 
 
+class IpamConfig(TypedDict, total=False):
+    """A range of addresses of a network."""
+
+    Subnet: str
+    IPRange: str
+    Gateway: str
+    AuxiliaryAddresses: dict[str, str] | None
+
+
+class Ipam(TypedDict, total=False):
+    Driver: str
+    Options: dict[str, str] | None
+    Config: list[IpamConfig] | None
+
+
+NetworkConfig = dict[str, Any]
+"""What a network is created from."""
+
+
+class NetworkSummary(TypedDict, total=False):
+    Name: str
+    Id: str
+    Created: str
+    Scope: str
+    Driver: str
+    EnableIPv4: bool
+    EnableIPv6: bool
+    IPAM: Ipam | None
+    Internal: bool
+    Labels: dict[str, str] | None
+
+
+Endpoint = dict[str, Any]
+"""How a container is to take part in a network."""
+
+
+class EndpointDetail(TypedDict, total=False):
+    """How a container takes part in a network."""
+
+    NetworkID: str
+    IPAddress: str
+    GlobalIPv6Address: str
+    MacAddress: str
+
+
 class NetworkNames(TypedDict, total=False):
-    Networks: dict[str, object] | None
+    Networks: dict[str, EndpointDetail | None] | None
+
+
+class SummaryHostConfig(TypedDict, total=False):
+    NetworkMode: str
 
 
 class ContainerSummary(TypedDict, total=False):
@@ -179,6 +238,7 @@ class ContainerSummary(TypedDict, total=False):
     Labels: dict[str, str] | None
     State: str
     Status: str
+    HostConfig: SummaryHostConfig | None
     NetworkSettings: NetworkNames | None
     Mounts: list[Mount] | None
 

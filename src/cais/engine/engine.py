@@ -24,6 +24,7 @@ from cais.engine import attach, changes, explain, explain_run, export, logs, rec
 from cais.engine.adjust import Adjustments
 from cais.engine.container import Condition, Container
 from cais.engine.containers import Containers
+from cais.engine.copying import Copying
 from cais.engine.events import EventBus
 from cais.engine.execs import Execs
 from cais.engine.explain import Sources
@@ -37,14 +38,19 @@ from cais.engine.image_commit import CommitRequest, draft
 from cais.engine.images import Images
 from cais.engine.lifecycle import Lifecycle
 from cais.engine.models import CreateRequest
+from cais.engine.network_changes import NetworkChanges
+from cais.engine.network_endpoints import Endpoints
+from cais.engine.networks import Networks
 from cais.engine.prune import Pruned, Pruning
 from cais.engine.settings import Settings
 from cais.engine.statefolder import StateFolder
 from cais.engine.tasks import Tasks
 from cais.engine.text import reason
 from cais.engine.trash import Trash
+from cais.engine.volumes import Volumes
 from cais.engine.work import to_the_end
 from cais.errors import CaisError, Conflict, Forbidden, Internal, Unavailable, Unsupported
+from cais.network.watch import Watch
 from cais.runtime.cgroups import CgroupError, open_hierarchy
 from cais.runtime.client import Runtime
 from cais.runtime.errors import StartFailed
@@ -72,10 +78,15 @@ class Engine:
         self._folder = StateFolder(settings)
         self._is_closing = False
         self._trash = Trash(settings.trash)
+        self.volumes = Volumes(settings, self.database, self.events, self._trash)
         self._stack = AsyncExitStack()
+        self.networks = Networks(settings, self.database, self.events)
+        self.endpoints: Endpoints
+        self.network_changes: NetworkChanges
         self.containers: Containers
         self.lifecycle: Lifecycle
         self.adjust: Adjustments
+        self.copying: Copying
         self.execs: Execs
         self._health: HealthChecks
 
@@ -118,14 +129,26 @@ class Engine:
         """In a process that was forked from the one that opened it: leaves the state folder to that one alone."""
         self._folder.disown()
 
+    async def rename(self, container: Container, name: str) -> None:
+        """Gives a container another name, by which others on its networks find it.
+
+        Raises InvalidArgument, Conflict, NotFound.
+        """
+        await self.containers.rename(container, name)
+        self.endpoints.renamed(container)
+
     async def attach(self, container: Container, connection: socket.socket, options: attach.AttachOptions) -> None:
         """Serves a client on its connection, which is taken over."""
-        earlier = None
+        history = None
         if options.logs:
             wanted = logs.LogOptions(stdout=options.stdout, stderr=options.stderr)
             framed = not (container.record.config.Tty or options.raw)
-            earlier = logs.read(self._log_path(container), wanted, framed)
-        await attach.attach(container, connection, options, self.events, earlier)
+            history = logs.History(self._log_path(container), wanted, framed)
+        try:
+            await attach.attach(container, connection, options, self.events, history)
+        finally:
+            if history is not None:
+                history.close()
 
     def logs(self, container: Container, options: logs.LogOptions) -> AsyncGenerator[bytes, None]:
         """The log of a container, framed unless it has a terminal. Raises Unsupported when it keeps none."""
@@ -213,9 +236,13 @@ class Engine:
         stack.push_async_callback(self._trash.close)
         stack.push_async_callback(self.images.close)
         await self.images.open()
+        await self.networks.load(self.id)
+        stack.push_async_callback(self._close_networks)
         self._wire()
+        await self.volumes.open()
         stack.push_async_callback(self.containers.close)
         await self.containers.open()
+        stack.push_async_callback(self.endpoints.close)
         stack.push_async_callback(asyncio.to_thread, _remove_empty_cgroup, settings.cgroup_parent)
         stack.push_async_callback(self._let_go)
         stack.push_async_callback(self._tasks.close)
@@ -223,29 +250,44 @@ class Engine:
         spawner = asyncio.create_task(self._open_runtime(), name="open the runtime")
         try:
             await recovery.recover(settings, self.containers, self.lifecycle, self.execs, self._trash)
+            await self.volumes.settle()
         finally:
             await spawner
+        await self.networks.open(self.endpoints.forwards)
+        await self.endpoints.restore()
+        watch = Watch(self._repair_network)
+        stack.push_async_callback(watch.close)
         stack.push_async_callback(self._quiet)
         self.lifecycle.open()
         self._tasks.start(self._warm(), "compile the default seccomp policy")
 
     def _wire(self) -> None:
         self.containers = Containers(
-            settings=self.settings, host=self.host, database=self.database, images=self.images, events=self.events,
-            trash=self._trash,
+            settings=self.settings, host=self.host, database=self.database, images=self.images,
+            volumes=self.volumes, events=self.events, trash=self._trash, networks=self.networks,
+        )  # fmt: skip
+        self.endpoints = Endpoints(
+            networks=self.networks, containers=self.containers, runtime=self.runtime, events=self.events,
+            tasks=self._tasks,
         )  # fmt: skip
         self.execs = Execs(self.settings, self.host, self.containers, self.events)
         self._health = HealthChecks(self.containers, self.execs, self.events, self._tasks)
         self.lifecycle = Lifecycle(
             settings=self.settings, host=self.host, containers=self.containers, images=self.images,
             runtime=self.runtime, events=self.events, tasks=self._tasks, watcher=self._health,
+            volumes=self.volumes, endpoints=self.endpoints,
         )  # fmt: skip
         self._health.on_unhealthy = self.lifecycle.restart_unhealthy
         self.adjust = Adjustments(
             settings=self.settings, host=self.host, containers=self.containers, events=self.events,
             watcher=self._health,
         )  # fmt: skip
+        self.copying = Copying(
+            settings=self.settings, containers=self.containers, images=self.images, events=self.events
+        )
         self.images.users = self._users_of
+        self.volumes.users = self._users_of_volume
+        self.network_changes = NetworkChanges(self.networks, self.endpoints, self.containers, self.events)
         self._pruning = Pruning(self.containers, self.lifecycle, self.events)
 
     async def _open_runtime(self) -> None:
@@ -265,6 +307,14 @@ class Engine:
         self.lifecycle.close()
         await self._health.close()
 
+    async def _repair_network(self, gone: set[str]) -> None:
+        await self.networks.repair()
+        if gone:
+            await self.endpoints.repair(gone)
+
+    async def _close_networks(self) -> None:
+        await self.networks.close(any(network.members for network in self.networks))
+
     async def _let_go(self) -> None:
         """Drops the connections to monitors and waiting clients; the containers run on."""
         for container in self.containers:
@@ -277,6 +327,14 @@ class Engine:
             ImageUser(container.id, container.name, container.active)
             for container in self.containers
             if container.record.image_id == image_id
+            or any(mount.options.image_id == image_id for mount in container.record.mounts)
+        ]
+
+    def _users_of_volume(self, name: str) -> list[str]:
+        return [
+            container.id
+            for container in self.containers
+            if any(mount.Type == "volume" and mount.Name == name for mount in container.record.mounts)
         ]
 
     def _log_path(self, container: Container) -> Path:

@@ -5,10 +5,9 @@ mounts is in it, and it is gone when its descriptor is closed, whoever dies.
 """
 
 import asyncio
-import errno
 import os
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import ExitStack, aclosing
+from contextlib import aclosing
 from pathlib import Path
 from typing import Final
 
@@ -17,13 +16,10 @@ from cais.engine.image_archives import leased
 from cais.engine.image_store import ImageStore
 from cais.engine.text import reason
 from cais.errors import Internal, NotFound
-from cais.linux import mount
+from cais.runtime.merged import merged
 from cais.storage import tartree
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_ATTRIBUTES: Final = (
-    mount.MOUNT_ATTR_RDONLY | mount.MOUNT_ATTR_NOSUID | mount.MOUNT_ATTR_NODEV | mount.MOUNT_ATTR_NOEXEC
-)
 
 
 async def export(upper: Path, lower: Sequence[str]) -> AsyncGenerator[bytes, None]:
@@ -61,30 +57,11 @@ async def _archive(root: int) -> AsyncGenerator[bytes, None]:
 
 def open_merged(layers: Sequence[str]) -> int:
     """Two layers or more, merged, topmost first: a descriptor of a folder that is mounted nowhere. Raises OSError."""
-    try:
-        detached = _mount([("lowerdir+", layer) for layer in layers])
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        detached = _mount_by_descriptors(layers)  # kernels before 6.8 know no `lowerdir+`
+    detached = merged(layers)
     try:
         return os.open(".", _FOLDER, dir_fd=detached)
     finally:
         os.close(detached)
-
-
-def _mount_by_descriptors(layers: Sequence[str]) -> int:
-    """The same with all layers in one short option, which spares all escaping."""
-    with ExitStack() as stack:
-        opened = []
-        for layer in layers:
-            opened.append(os.open(layer, _FOLDER))
-            stack.callback(os.close, opened[-1])
-        return _mount([("lowerdir", ":".join(f"/proc/self/fd/{descriptor}" for descriptor in opened))])
-
-
-def _mount(options: list[tuple[str, str | None]]) -> int:
-    return mount.create_filesystem("overlay", [*options, ("index", "off")], source="overlay", attributes=_ATTRIBUTES)
 
 
 def _next(pieces: Iterator[bytes]) -> bytes:

@@ -122,9 +122,11 @@ def _pieces(store: ImageStore, images: Sequence[SavedImage]) -> Iterator[bytes]:
     small = documents(images)
     for name, data in small.items():
         yield _header(name, len(data)) + data + bytes(-len(data) % tarfile.BLOCKSIZE)
-    digests = {image.config_digest for image in images}
-    digests |= {layer.digest for image in images for layer in image.layers}
-    for digest in sorted(digests):
+    # what says what the layers are, and then the layers from below: so a reader can unpack them while they arrive
+    digests = dict.fromkeys(sorted(image.config_digest for image in images))
+    for image in sorted(images, key=lambda image: (image.config_digest, image.manifest)):
+        digests |= dict.fromkeys(layer.digest for layer in image.layers)
+    for digest in digests:
         if blob_path(digest) not in small:
             yield from _blob(store, digest)
     yield bytes(2 * tarfile.BLOCKSIZE)

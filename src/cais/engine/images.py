@@ -92,6 +92,10 @@ class Images:
         """The image with this whole id, also one that was removed while a container used it. Raises: NotFound."""
         return self._store.get(image_id)
 
+    def folders_of(self, image_id: str) -> tuple[str, ...]:
+        """The folders of an image's layers, topmost first. Raises: NotFound."""
+        return tuple(self.lower_dirs(self.get(image_id)))
+
     def lower_dirs(self, image: Image) -> list[str]:
         """The folders of the image's layers as overlayfs takes them, absolute, topmost first."""
         return [str(self._store.layers.path(chain_id)) for chain_id in reversed(image.layers)]

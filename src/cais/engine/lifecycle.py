@@ -20,9 +20,11 @@ from cais.engine.events import EventBus
 from cais.engine.host import Host
 from cais.engine.images import Images
 from cais.engine.models import Asker, OomRecord, SentSignal, Status
+from cais.engine.network_endpoints import Endpoints
 from cais.engine.settings import Settings
 from cais.engine.signals import parse_signal
 from cais.engine.tasks import Tasks
+from cais.engine.volumes import Volumes
 from cais.errors import CaisError, Conflict, Internal, NotFound, NotModified
 from cais.runtime.client import Monitor, Runtime
 from cais.runtime.errors import Reason, StartFailed
@@ -65,6 +67,8 @@ class Lifecycle:
         events: EventBus,
         tasks: Tasks,
         watcher: Watcher,
+        volumes: Volumes,
+        endpoints: Endpoints,
     ) -> None:
         self._settings = settings
         self._host = host
@@ -74,6 +78,8 @@ class Lifecycle:
         self._events = events
         self._tasks = tasks
         self._watcher = watcher
+        self._volumes = volumes
+        self._endpoints = endpoints
         self._open = False
         self._opened_at = 0.0
         self._restarting = asyncio.Semaphore(RESTARTS_AT_ONCE)
@@ -189,8 +195,10 @@ class Lifecycle:
         if is_the_end:
             await self._let_go_on(container)
 
-    async def remove(self, container: Container, force: bool = False, reference: str = "") -> None:
-        """Removes a container; with `force` one that runs is killed first.
+    async def remove(
+        self, container: Container, force: bool = False, reference: str = "", *, volumes: bool = False
+    ) -> None:
+        """Removes a container; with `force` one that runs is killed first, with `volumes` those without a name go too.
 
         Raises Conflict when it runs, or when somebody else is removing it.
         """
@@ -217,7 +225,8 @@ class Lifecycle:
                 await self._kill(container, Asker.REMOVE)
             async with container.lock:
                 self._watcher.halt(container)
-                await self._containers.discard(container)
+                await self._volumes.release(container.id)
+                await self._containers.discard(container, volumes=volumes)
         finally:
             container.removing = False
 
@@ -231,6 +240,8 @@ class Lifecycle:
             if monitor is not None:
                 frozen = await asyncio.to_thread(resources.is_frozen, container.record, self._settings)
                 self._set_running(container, monitor, Status.PAUSED if frozen else Status.RUNNING, fresh=False)
+                await self._volumes.use(container.id, container.record.mounts, adopted=True)
+                self._endpoints.adopt(container)
         finally:
             container.starting = False
             early, container.early_events = container.early_events, []
@@ -251,6 +262,8 @@ class Lifecycle:
         state.oom = OomRecord(**exited.oom.to_json()) if exited.oom else None
         state.status = Status.RESTARTING if self._comes_back(container) else Status.EXITED
         self._watcher.halt(container)
+        self._tasks.start(self._release_volumes(container), f"volumes of container {container.id[:12]}")
+        self._endpoints.end(container)
         for item in container.execs.values():
             item.end_with_container()
         ran_seconds = _ran_seconds(container)
@@ -261,6 +274,11 @@ class Lifecycle:
             container.record.restart_count += 1
             self._restart_after(container, container.backoff.next_seconds(ran_seconds))
         self.remove_soon(container)
+
+    async def _release_volumes(self, container: Container) -> None:
+        async with container.lock:
+            if not container.running:
+                await self._volumes.release(container.id)
 
     def remove_soon(self, container: Container) -> None:
         """Saves a container that has ended, and removes it if it was to be removed at its end.
@@ -336,6 +354,7 @@ class Lifecycle:
         try:
             await self._start(container)
         except CaisError as error:
+            await self._volumes.release(container.id)
             await self._start_failed(container, error)
             raise
         finally:
@@ -347,9 +366,12 @@ class Lifecycle:
     async def _start(self, container: Container) -> None:
         lower = self._containers.lower_dirs(self._images.get(container.record.image_id))
         folder = self._containers.folder(container.id)
-        joined = joining.join(container, self._containers)
+        joined = joining.join(container, self._containers, self._images.folders_of)
+        await self._volumes.use(container.id, container.record.mounts)
+        network = self._endpoints.begin(container)
         request = await asyncio.to_thread(
-            starting.prepare, container.record, self._host, self._settings, folder, lower, joined=joined
+            starting.prepare, container.record, self._host, self._settings, folder, lower, joined=joined,
+            network=network, around=self._endpoints.surroundings(container),
         )  # fmt: skip
         clients = [
             Attachment(item.connection.fileno(), item.stdin, item.stdout, item.stderr, item.framed, item.detach_keys)
@@ -360,6 +382,7 @@ class Lifecycle:
         except StartFailed as error:
             raise starting.translate(error) from error
         self._set_running(container, monitor)
+        self._endpoints.started(container)
         container.drop_waiting_clients()
         self._containers.save(container)
         self._events.emit("container", "start", container.id, container.event_attributes())
@@ -385,6 +408,7 @@ class Lifecycle:
 
     async def _start_failed(self, container: Container, error: CaisError) -> None:
         """Records why a container could not be started; one that was to be removed at its end is removed."""
+        self._endpoints.end(container)
         cause = error.__cause__
         code = _EXIT_CODES.get(cause.reason, _OTHER_EXIT_CODE) if isinstance(cause, StartFailed) else _OTHER_EXIT_CODE
         state = container.record.state

@@ -36,7 +36,8 @@ class FilesystemStep:
 class BindStep:
     """Show `source` of the host at `target`. recursive: with the mounts below it.
 
-    namespace: the mount namespace of another container, which `source` is taken from instead.
+    namespace: the mount namespace of another container, which `source` is taken from instead. subpath: what inside
+    the source is shown. layers: folders that are merged, topmost first, to be the source.
     """
 
     target: str
@@ -44,6 +45,8 @@ class BindStep:
     recursive: bool
     attributes: Attributes
     namespace: str = ""
+    subpath: str = ""
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ _PROC_ALLOWED = frozenset(
 
 def of_spec(spec: Spec) -> RootPlan:
     """The plan of a config. Raises: StartFailed (invalid) that names the mount or option at fault."""
-    steps = tuple(_step(item) for item in spec.mounts)
+    steps = of_mounts(spec.mounts)
     dev = next((step for step in reversed(steps) if step.target == "/dev"), None)
     return RootPlan(
         steps=steps,
@@ -119,6 +122,11 @@ def of_spec(spec: Spec) -> RootPlan:
     )
 
 
+def of_mounts(mounts: tuple[Mount, ...]) -> tuple[MountStep, ...]:
+    """The steps of mounts. Raises: StartFailed (invalid) that names the mount or option at fault."""
+    return tuple(map(_step, mounts))
+
+
 def _step(item: Mount) -> MountStep:
     target = _clean(item)
     attributes, rest = _options(item)
@@ -127,7 +135,7 @@ def _step(item: Mount) -> MountStep:
         unknown = [word for word in rest if word not in ("bind", "rbind")]
         if unknown:
             raise _invalid(item, f"option {unknown[0]!r} is not one of a bind mount")
-        return BindStep(target, item.source, recursive, attributes, item.namespace)
+        return BindStep(target, item.source, recursive, attributes, item.namespace, item.subpath, item.layers)
     if item.type in ("cgroup", "cgroup2"):
         return CgroupStep(target, attributes)
     if not item.type:

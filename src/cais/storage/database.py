@@ -72,6 +72,11 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE INDEX image_manifests_by_digest ON image_manifests(digest)",
     ),
     (
+        # record: JSON with a version of its own, see the engine
+        "CREATE TABLE volumes(name TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID",
+    ),
+    ("CREATE TABLE networks(id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, record BLOB NOT NULL) WITHOUT ROWID",),
+    (
         # steps of builds, by a digest of all that they depend on; chain_id: the topmost layer of the result, NULL for
         # nothing; parent: the step before, where that is cached too; created, last_used: nanoseconds since 1970
         """CREATE TABLE build_steps(

@@ -26,8 +26,9 @@ from cais.errors import InvalidArgument, NotFound, Unavailable
 from cais.linux.sync import syncfs
 from cais.storage.blobfiles import BlobWriter
 from cais.storage.blobs import BlobStore, hex_of, sync_folder
+from cais.storage.flushing import Flushing
 from cais.storage.readahead import ReadAhead
-from cais.storage.sources import Tee
+from cais.storage.sources import Aside
 from cais.storage.tarstream import Source, TarReader
 from cais.storage.trees import remove_tree
 from cais.storage.unpack import unpack
@@ -96,6 +97,11 @@ class Lease:
         """The blobs of a layer. See `LayerStore.archives`."""
         return self._store.archives(layer.diff_id)
 
+    def adopt(self, path: Path, digest: str) -> None:
+        """Make a file a blob, and keep it until the lease ends. See `BlobStore.adopt`."""
+        self._store.blobs.adopt(path, digest, retain=True)
+        self._blobs.append(digest)
+
     def attach(self, layer: Layer, blob: LayerBlob) -> None:
         """Say that a blob, which this lease keeps, is the archive of a layer, which it keeps too.
 
@@ -130,7 +136,7 @@ class Lease:
         self._kept.append(layer.chain_id)
         return layer
 
-    def adopt(self, folder: Path, diff_id: str, parent: str | None, size_bytes: int) -> Layer:
+    def adopt_layer(self, folder: Path, diff_id: str, parent: str | None, size_bytes: int) -> Layer:
         """Take a read-write layer of overlayfs over, which nobody writes to any more, on top of the layer `parent`.
 
         folder: on the file system of the store; it is moved away, or left to the caller when there is such a layer
@@ -142,14 +148,37 @@ class Lease:
         return layer
 
 
+def _nothing() -> None:
+    pass
+
+
+def _remove_now(path: Path) -> None:
+    try:
+        remove_tree(path)
+    except OSError as error:  # out of the way it is; the next start tries again
+        _log.warning("remove layer files at %s: %s", path, error)
+
+
 class LayerStore:
     """The layers in one folder. `temporary` is a folder of the same file system that is swept at start.
 
     blobs: where their archives are; opened before this is.
+    discard: has a folder deleted that is out of the way, from any thread; without it that is done at once.
+    make_room: waits, where the disk is nearly full, until what was discarded is deleted.
     """
 
-    def __init__(self, root: Path, temporary: Path, blobs: BlobStore) -> None:
+    def __init__(
+        self,
+        root: Path,
+        temporary: Path,
+        blobs: BlobStore,
+        *,
+        discard: Callable[[Path], None] | None = None,
+        make_room: Callable[[], None] = _nothing,
+    ) -> None:
         self.blobs = blobs
+        self._discard = discard or _remove_now
+        self._make_room = make_room
         self._root = root
         self._temporary = temporary
         self._lock = threading.Lock()
@@ -240,7 +269,7 @@ class LayerStore:
     def release(self, chain_ids: Iterable[str]) -> list[str]:
         """Count one user less for each; layers that nobody uses any more go, and those below that only they used.
 
-        They are out of the way at once, and their files are removed before this returns. Blocks: for a thread.
+        They are out of the way when this returns; their files are discarded. Blocks: for a thread.
         Returns: the layers that went, topmost first.
         """
         gone: list[str] = []
@@ -261,10 +290,7 @@ class LayerStore:
                 if layer.parent is not None:
                     waiting.insert(0, layer.parent)
         for path in moved:
-            try:
-                remove_tree(path)
-            except OSError as error:  # out of the way it is; the next start tries again
-                _log.warning("remove layer files at %s: %s", path, error)
+            self._discard(path)
         return gone
 
     def add(
@@ -282,10 +308,17 @@ class LayerStore:
             os.chmod(staging / "diff", 0o755)  # noqa: S103  whatever the umask
             lower = [str(self.path(layer.chain_id)) for layer in self.chain(parent)]
             hashed = hashlib.sha256()
-            with ReadAhead(Tee(source, hashed.update), interrupt) as ahead:
+            # three threads: bytes are received and decompressed in one, hashed in another, and unpacked here
+            with (
+                Flushing(staging) as flushing,
+                Aside(source, self._hashing(hashed, flushing)) as hashing,
+                ReadAhead(hashing, interrupt) as ahead,
+            ):
                 reader = TarReader(ahead)
                 size_bytes = unpack(reader, str(staging / "diff"), lower, str(staging))
                 reader.drain()
+                hashing.finish()
+                flushing.finish()
             diff_id = "sha256:" + hashed.hexdigest()
             if expected_diff_id not in (None, diff_id):
                 raise InvalidArgument(f"invalid diffID for layer: expected {expected_diff_id}, got {diff_id}")
@@ -297,7 +330,7 @@ class LayerStore:
             remove_tree(staging)
 
     def adopt(self, layer: Layer, folder: Path) -> Layer:
-        """Move a layer's files here and count one user of it. See `Lease.adopt`."""
+        """Move a layer's files here and count one user of it. See `Lease.adopt_layer`."""
         staging = self._temporary / f"layer-{os.urandom(12).hex()}"
         try:
             staging.mkdir(mode=0o700)
@@ -320,9 +353,15 @@ class LayerStore:
             raise Unavailable(f"store a layer: {error.strerror}") from error
         self._unsynced -= everything
 
+    def _hashing(self, hashed: "hashlib._Hash", flushing: Flushing) -> Callable[[bytes], None]:
+        def take(piece: bytes) -> None:
+            self._make_room()
+            hashed.update(piece)
+            flushing.add(len(piece))
+
+        return take
+
     def _publish(self, layer: Layer, staging: Path, *, synced: bool = True) -> Layer:
-        if synced and layer.chain_id not in self._layers:
-            _sync(staging)
         with self._lock:
             known = self._layers.get(layer.chain_id)
             if known is None:

@@ -1,8 +1,9 @@
 """A tree of files as a tar archive, in pieces: the opposite of unpacking.
 
 Whoever wrote the tree may be changing it meanwhile: each folder and file is opened by openat2(2) beneath the tree,
-following no link and entering no other file system, and a file gives exactly the bytes that its header announces,
-whatever has become of it. pax format (POSIX.1-2001); sockets, which no archive can hold, are left out.
+following no link, and is known for what it is before it is read, so that no device or FIFO is ever opened. A file gives
+exactly the bytes that its header announces, whatever has become of it. pax format (POSIX.1-2001); sockets, which no
+archive can hold, are left out.
 
 A read-write layer of overlayfs is packed as a layer: what overlayfs has for hidden names and opaque folders becomes
 ".wh.NAME" and ".wh..wh..opq" (OCI image specification, layer.md). A file whose own name begins so is left out, since an
@@ -25,7 +26,7 @@ EMPTY: Final = bytes(2 * tarfile.BLOCKSIZE)
 _WHITEOUT: Final = ".wh."
 _OPAQUE_MARK: Final = ".wh..wh..opq"
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-_INSIDE: Final = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
+_BELOW: Final = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
 _TYPES: Final = {
     stat.S_IFREG: tarfile.REGTYPE,
     stat.S_IFDIR: tarfile.DIRTYPE,
@@ -40,11 +41,38 @@ _KEPT_ATTRIBUTES: Final = ("security.capability", "user.")
 def pack(root: int, *, layer: bool = False) -> Iterator[bytes]:
     """The archive of everything below the folder that `root` has open, the folder itself left out.
 
+    It ends where other file systems are mounted.
     layer: the folder is a read-write layer of overlayfs. Without changes its archive is `EMPTY`.
     Pieces are of any size up to about a megabyte. Blocks between them. Raises OSError when a folder cannot be read.
     """
+    return _joined(_Packing(root, "", _BELOW | RESOLVE_NO_XDEV, layer).run())
+
+
+def pack_one(entry: int, name: str) -> Iterator[bytes]:
+    """The archive of the one file, link or folder with all that is in it, mounts too, that `entry` has open (O_PATH).
+
+    name: what it is called in the archive; what is in a folder has names below that. Pieces are those of `pack`.
+    """
+    return _joined(_one(entry, name))
+
+
+def _one(entry: int, name: str) -> Iterator[bytes]:
+    packing = _Packing(entry, name if name.endswith("/") else f"{name}/", _BELOW, layer=False)
+    if not stat.S_ISDIR(os.fstat(entry).st_mode):
+        yield from packing.entry(os.dup(entry), name)
+        return
+    folder = openat2(entry, ".", _FOLDER)
+    try:
+        yield from packing.entry(os.dup(folder), name)
+        yield from packing.run()
+    finally:
+        os.close(folder)
+
+
+def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The archive that is made of the pieces, in larger ones."""
     buffer = bytearray()
-    for piece in _Packing(root, layer).run():
+    for piece in pieces:
         buffer += piece
         if len(buffer) >= PIECE_BYTES:
             yield bytes(buffer)
@@ -54,79 +82,88 @@ def pack(root: int, *, layer: bool = False) -> Iterator[bytes]:
 
 
 class _Packing:
-    def __init__(self, root: int, layer: bool) -> None:
+    """prefix: what the names in the archive begin with. resolve: how far openat2(2) may go."""
+
+    def __init__(self, root: int, prefix: str, resolve: int, layer: bool) -> None:
         self._root = root
+        self._prefix = prefix
+        self._resolve = resolve
         self._layer = layer
         self._linked: dict[tuple[int, int], str] = {}
 
     def run(self) -> Iterator[bytes]:
+        """Everything below the root."""
         waiting = ["."]
         while waiting:
             folder = waiting.pop()
             try:
-                descriptor = openat2(self._root, folder, _FOLDER, resolve=_INSIDE)
+                descriptor = openat2(self._root, folder, _FOLDER, resolve=self._resolve)
             except OSError:
                 if folder == ".":
                     raise
                 continue  # it is gone, or no folder any more
             try:
-                below = []
-                if self._layer and folder != "." and is_opaque(descriptor):
-                    yield _mark(f"{folder}/{_OPAQUE_MARK}")
-                for name in sorted(os.listdir(descriptor)):
-                    path = name if folder == "." else f"{folder}/{name}"
-                    try:
-                        info = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-                    except FileNotFoundError:
-                        continue
-                    if self._layer and name.startswith(_WHITEOUT):
-                        continue
-                    if stat.S_ISDIR(info.st_mode):
-                        below.append(path)
-                    if self._layer and is_whiteout(info):
-                        yield _mark(path.removesuffix(name) + _WHITEOUT + name)
-                        continue
-                    yield from self._entry(descriptor, name, path, info)
+                below: list[str] = []
+                yield from self._folder(descriptor, folder, below)
                 waiting += reversed(below)
             finally:
                 os.close(descriptor)
 
-    def _entry(self, folder: int, name: str, path: str, info: os.stat_result) -> Iterator[bytes]:
-        kind = _TYPES.get(stat.S_IFMT(info.st_mode))
-        if kind is None:
-            return
-        header = tarfile.TarInfo(path)
-        header.mode = stat.S_IMODE(info.st_mode)
-        header.uid, header.gid = info.st_uid, info.st_gid
-        header.mtime = info.st_mtime_ns // 1_000_000_000
-        header.type = kind
-        file = -1
+    def _folder(self, descriptor: int, folder: str, below: list[str]) -> Iterator[bytes]:
+        """What is in a folder; its own folders are noted in `below`."""
+        if self._layer and folder != "." and is_opaque(descriptor):
+            yield _mark(f"{folder}/{_OPAQUE_MARK}")
+        for name in sorted(os.listdir(descriptor)):
+            path = name if folder == "." else f"{folder}/{name}"
+            if self._layer and name.startswith(_WHITEOUT):
+                continue
+            try:
+                entry = openat2(descriptor, name, os.O_PATH | os.O_NOFOLLOW, resolve=self._resolve)
+            except OSError:
+                continue  # it is gone, or another file system's
+            if self._layer and is_whiteout(os.fstat(entry)):
+                os.close(entry)
+                yield _mark(path.removesuffix(name) + _WHITEOUT + name)
+                continue
+            if stat.S_ISDIR(os.fstat(entry).st_mode):
+                below.append(path)
+            yield from self.entry(entry, self._prefix + path)
+
+    def entry(self, entry: int, name: str) -> Iterator[bytes]:
+        """One entry without what is below it, by its descriptor (O_PATH), which is closed."""
+        content = -1
         try:
-            if kind in {tarfile.CHRTYPE, tarfile.BLKTYPE}:
-                header.devmajor, header.devminor = os.major(info.st_rdev), os.minor(info.st_rdev)
-            elif kind == tarfile.SYMTYPE:
-                header.linkname = os.readlink(name, dir_fd=folder)
-            elif kind in {tarfile.REGTYPE, tarfile.DIRTYPE}:
-                file = openat2(folder, name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, resolve=_INSIDE)
-                header.pax_headers = _attributes(file)
-            if kind == tarfile.REGTYPE:
-                self._measure(header, path, os.fstat(file))
-        except OSError:
-            if file >= 0:
-                os.close(file)
-            return  # it went, or became something else, while it was looked at
-        try:
+            info = os.fstat(entry)
+            kind = _TYPES.get(stat.S_IFMT(info.st_mode))
+            if kind is None:
+                return
+            header = tarfile.TarInfo(name)
+            header.mode = stat.S_IMODE(info.st_mode)
+            header.uid, header.gid = info.st_uid, info.st_gid
+            header.mtime = info.st_mtime_ns // 1_000_000_000
+            header.type = kind
+            try:
+                if kind in {tarfile.CHRTYPE, tarfile.BLKTYPE}:
+                    header.devmajor, header.devminor = os.major(info.st_rdev), os.minor(info.st_rdev)
+                elif kind == tarfile.SYMTYPE:
+                    header.linkname = os.readlink("", dir_fd=entry)
+                elif kind in {tarfile.REGTYPE, tarfile.DIRTYPE}:
+                    header.pax_headers = _attributes(f"/proc/self/fd/{entry}")
+                if kind == tarfile.REGTYPE:
+                    content = os.open(f"/proc/self/fd/{entry}", os.O_RDONLY | os.O_CLOEXEC)
+                    self._measure(header, name, os.fstat(content))
+            except OSError:
+                return  # it cannot be read
             yield header.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
             if header.type == tarfile.REGTYPE:
-                yield from _content(file, header.size)
+                yield from _content(content, header.size)
         finally:
-            if file >= 0:
-                os.close(file)
+            os.close(entry)
+            if content >= 0:
+                os.close(content)
 
     def _measure(self, header: tarfile.TarInfo, path: str, info: os.stat_result) -> None:
         """A file's size; a further name of a file that is in the archive already becomes a link to it."""
-        if not stat.S_ISREG(info.st_mode):
-            raise FileNotFoundError(path)
         header.size = info.st_size
         if info.st_nlink > 1:
             first = self._linked.setdefault((info.st_dev, info.st_ino), path)
@@ -149,11 +186,14 @@ def _content(file: int, size: int) -> Iterator[bytes]:
     yield bytes(-size % tarfile.BLOCKSIZE)
 
 
-def _attributes(file: int) -> dict[str, str]:
+def _attributes(file: str) -> dict[str, str]:
     """The extended attributes that belong to a file's content, as pax headers."""
     found = {}
-    for name in os.listxattr(file):
-        if name.startswith(_KEPT_ATTRIBUTES):
-            value = os.getxattr(file, name)
-            found[f"SCHILY.xattr.{name}"] = value.decode("utf-8", "surrogateescape")
+    try:
+        for name in os.listxattr(file):
+            if name.startswith(_KEPT_ATTRIBUTES):
+                value = os.getxattr(file, name)
+                found[f"SCHILY.xattr.{name}"] = value.decode("utf-8", "surrogateescape")
+    except OSError:
+        pass  # a file system without attributes
     return found

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from posixpath import normpath, split
 from struct import Struct
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 from cais.errors import InvalidArgument, Unavailable
 from cais.linux.fs import RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, openat2
@@ -35,7 +35,7 @@ _CONTAINED: Final = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 
 _NO_FOLDER: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
-_HOLE_BYTES: Final = 1 << 16
+_HOLE_BYTES: Final = 1 << 12
 _ZEROS: Final = memoryview(bytes(CHUNK_BYTES))
 _OPEN_FOLDERS: Final = 24
 _TIMES_IN_MEMORY_BYTES: Final = 4 << 20
@@ -64,7 +64,7 @@ def unpack(reader: TarReader, folder: str, lower: Sequence[str], scratch: str) -
 
 
 def translate(error: OSError, entry: Entry) -> InvalidArgument | Unavailable:
-    """What a failed call means that was about an entry."""
+    """What an error of the kernel is to who has sent the archive."""
     what = f"unpack {quoted(entry.name)}: {os.strerror(error.errno or 0)}"
     return Unavailable(what) if error.errno in _TO_THE_CALLER else InvalidArgument(what)
 
@@ -83,7 +83,7 @@ class Unpacker:
         # a file without a name, so that ten million folders cost disk and no memory
         self._times = tempfile.SpooledTemporaryFile(_TIMES_IN_MEMORY_BYTES, dir=scratch)
 
-    def __enter__(self) -> "Unpacker":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -105,6 +105,7 @@ class Unpacker:
         if _WHITEOUT in path and self._add_whiteout(parent, name):
             return
         parent_fd = self._folder(parent)
+        self._check_kind(parent_fd, name, entry)
         match entry.kind:
             case Kind.FILE:
                 self._add_file(parent_fd, name, entry, reader)
@@ -116,6 +117,9 @@ class Unpacker:
                 self._add_hardlink(parent, name, entry)
             case _:
                 self._add_node(parent_fd, name, entry)
+
+    def _check_kind(self, parent_fd: int, name: bytes, entry: Entry) -> None:
+        """Raises: InvalidArgument where an entry may not take the place of what is there; in a layer it may."""
 
     def finish(self) -> None:
         """Set the times of the folders, which every entry made inside them has changed."""
@@ -424,11 +428,22 @@ def _same_file(target_fd: int, target: bytes, parent_fd: int, name: bytes) -> bo
 
 
 def _set_by_name(parent_fd: int, name: bytes, entry: Entry) -> None:
-    """Owner, mode and time of a link, FIFO or device that was just made in a folder nobody else can reach."""
+    """Owner, mode and time of a link, FIFO or device that was just made."""
     os.chown(name, entry.uid, entry.gid, dir_fd=parent_fd, follow_symlinks=False)
     if entry.kind is not Kind.SYMLINK:
-        os.chmod(name, entry.mode, dir_fd=parent_fd)
+        _change_mode(parent_fd, name, entry.mode)
     os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=parent_fd, follow_symlinks=False)
+
+
+def _change_mode(parent_fd: int, name: bytes, mode: int) -> None:
+    """chmod(2) of what is no link; one that took its place meanwhile is not followed, but an error."""
+    fd = openat2(parent_fd, name, os.O_PATH | os.O_NOFOLLOW, resolve=_STRICT)
+    try:
+        if stat.S_ISLNK(os.fstat(fd).st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
+        os.chmod(f"/proc/self/fd/{fd}", mode)
+    finally:
+        os.close(fd)
 
 
 def _wanted_xattr(name: bytes) -> bool:
