@@ -259,6 +259,38 @@ def test_a_cache_goes_to_a_registry_and_comes_back(cais: Daemon, folder: Path) -
     assert refused.stderr == "--cache-to type=gha: the type 'gha' is not supported: there are registry, local\n"
 
 
+SQUASHED = """FROM busybox AS base
+RUN mkdir -p /d/sub /e /f && touch /d/one /d/sub/two /e/three /gone && echo old > /f/file && ln -s /d /link
+FROM base
+RUN rm /gone /d/one && rm -r /e && mkdir /e && touch /e/new && echo new > /f/file && chmod 700 /d
+RUN rm -r /d/sub && echo file > /d/sub && rm /link && mkdir /link && touch /link/x && rm -r /f && touch /late
+RUN mkdir /f && chown 5:6 /f && touch /f/other && rm /late /e/new && touch /e/newer && chmod 750 /root
+"""
+
+
+def test_layers_are_squashed_into_one_that_has_the_same_files(cais: Daemon, folder: Path) -> None:
+    (folder / "Dockerfile").write_text(SQUASHED)
+    plain = cais.docker_output("build", "-q", str(folder))
+    squashed = cais.docker_output("build", "-q", "--squash", str(folder))
+    assert squashed != plain
+    assert cais.docker_output("build", "-q", "--squash", str(folder)) == squashed
+
+    def layers(image: str) -> list[object]:
+        found = cais.ask("GET", f"/images/{image}/json").json["RootFS"]["Layers"].value
+        assert isinstance(found, list)
+        return found
+
+    assert len(layers(plain)) == len(layers(squashed)) + 2
+    assert layers(plain)[:-3] == layers(squashed)[:-1]
+    script = "find / -xdev -not -path '/proc/*' -not -path '/dev/*' -exec stat -c '%n %F %a %u:%g %s %N' {} +"
+    assert look(cais, squashed, f"{script} | sort") == look(cais, plain, f"{script} | sort")
+    history = cais.docker_output("history", "--no-trunc", "--format", "{{.Comment}}", squashed)
+    assert history.startswith(f"merge {plain} to sha256:")
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY a /a\nCOPY a /b\n")
+    (folder / "a").write_text("a")
+    assert len(layers(cais.docker_output("build", "-q", "--squash", str(folder)))) == 1
+
+
 def test_results_go_to_folders_and_archives(cais: Daemon, folder: Path, tmp_path: Path) -> None:
     (folder / "Dockerfile").write_text("FROM scratch\nCOPY --chmod=750 a /d/\n")
     (folder / "a").write_text("content")

@@ -19,7 +19,7 @@ from cais.build.cachemounts import CacheMounts
 from cais.build.dockerfile import Dockerfile, parse
 from cais.build.events import CacheExported, Finished, Pulling, Tell
 from cais.build.expansion import global_scope, platform_args
-from cais.build.graph import Plan
+from cais.build.graph import SCRATCH, Plan, StagePlan
 from cais.build.instructions import Instruction, Label
 from cais.build.kept import KeptContexts
 from cais.build.making import Maker
@@ -27,8 +27,9 @@ from cais.build.options import BuildOptions
 from cais.build.remote import Fetcher
 from cais.build.running import Runner
 from cais.build.sources import Source, folder_source, layers_source
+from cais.build.squash import squashed
 from cais.build.stage import StageRun, Tools
-from cais.build.state import State, of_image
+from cais.build.state import State, of_image, of_scratch
 from cais.distribution.oci import Platform
 from cais.distribution.platforms import host_platform, matches, parse_platform, platform_text
 from cais.distribution.reference import parse as parse_reference
@@ -165,7 +166,24 @@ class _Build:
         state = await self._run_stages(plan, tools)
         if self._options.exports_cache:
             await self._export_cache(state)
+        if self._options.squash:
+            state = await self._squash(plan.target, state)
         return await self._keep(state)
+
+    async def _squash(self, target: StagePlan, state: State) -> State:
+        """The layers that the target stage has added, as one."""
+        if target.base_stage is not None:
+            below = await self.state_of(target.base_stage)
+        elif target.base.lower() == SCRATCH:
+            below = of_scratch(state.architecture, state.variant)
+        else:
+            below = of_image(await self.base_image(target.base, target.platform, 0))
+        count = len(below.diff_ids)
+        if len(state.diff_ids) - count < 2:
+            return state
+        layers = self.lower_dirs(state)
+        made = await self._maker.squash(layers[::-1][count:], layers[len(layers) - count :], below.top)
+        return squashed(state, below, made)
 
     def _take_cache(self, name: str) -> None:
         """Use the cache that an image has. One that is not here, or has none, is no help, and no error."""

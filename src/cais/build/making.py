@@ -8,18 +8,19 @@ import asyncio
 import itertools
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cais.build.rootfs import StepFolder, take_layer
+from cais.build import squash
+from cais.build.rootfs import StepFolder, merged, take_layer
 from cais.build.state import State
 from cais.engine.image import Image
 from cais.engine.image_steps import Step
 from cais.engine.image_store import ImageStore
 from cais.engine.text import reason
-from cais.engine.work import run_blocking
+from cais.engine.work import Stopped, run_blocking
 from cais.errors import Conflict, Unavailable
 from cais.storage.layers import Layer, Lease
 
@@ -115,6 +116,26 @@ class Maker:
         future.set_result(made)
         await self._flush_sometimes()
         return made
+
+    async def squash(self, layers: Sequence[str], below: Sequence[str], parent: str | None) -> Layer | None:
+        """One layer of several, the lowest first, on those below them, the topmost first. Raises: Unavailable."""
+        step = StepFolder(self.new_folder("squash"))
+        given_up = threading.Event()
+
+        def check() -> None:
+            if given_up.is_set():
+                raise Stopped
+
+        def work() -> Layer | None:
+            step.make()
+            with merged(below, step.empty) as base:
+                squash.merge(layers, base, step.diff, check)
+            return take_layer(self._lease, step, parent, given_up)
+
+        try:
+            return await run_blocking(work, given_up.set)
+        except OSError as error:
+            raise Unavailable(f"squash: {reason(error)}") from error
 
     async def flush(self) -> None:
         """Keep what was made for the next build. Raises: Unavailable."""
