@@ -367,7 +367,13 @@ def test_a_step_that_fails_shows_its_log_and_gives_its_status(cais: Daemon, fold
     done = cais.docker("build", "--progress", "plain", str(folder))
     assert done.returncode == 7
     assert done.stderr.count(" before\n") == 2
+    assert "Dockerfile:2\n" in done.stderr
+    assert "   2 | >>> RUN echo before; exit 7\n" in done.stderr
     assert done.stderr.rstrip().endswith("returned a non-zero code: 7")
+    quiet = cais.docker("build", "-q", str(folder))
+    assert quiet.returncode == 7
+    assert quiet.stdout == ""
+    assert " before\n" in quiet.stderr
     (folder / "Dockerfile").write_text("FROM busybox\nRNU x\n")
     wrong = cais.docker("build", str(folder))
     assert wrong.returncode == 1

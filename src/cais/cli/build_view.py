@@ -158,6 +158,10 @@ class Live(View):
         self._next = 0.0
         self._before: list[str] = []  # what stands above the picture for good
 
+    def sent(self, count: int) -> None:
+        super().sent(count)
+        self.tick()
+
     def on_text(self, text: str) -> None:
         self._before.append(calm(text))
 
