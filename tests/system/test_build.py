@@ -1,6 +1,5 @@
 """Dockerfiles become images: what each instruction does."""
 
-
 import pytest
 
 from tests.harness.archives import Archive
