@@ -3,7 +3,7 @@
 import pytest
 
 from tests.harness.archives import Archive
-from tests.harness.build import build, config, look
+from tests.harness.build import Build, build, config, look
 from tests.harness.engine import Daemon
 
 
@@ -249,6 +249,25 @@ def test_mounts_of_commands(daemon: Daemon) -> None:
     assert look(daemon, again, "cat /out").endswith("700 5\nxy0")
     assert "secret s: not found" in build(daemon, "FROM busybox\nRUN --mount=type=secret,id=s,required cat /x").error
     assert "not found" in build(daemon, "FROM busybox\nRUN --mount=source=absent,target=/x true").error
+
+
+def test_caches_that_are_shared_locked_and_private(daemon: Daemon) -> None:
+    def both(sharing: str, script: str, extra: str = "") -> Build:
+        mount = f"--mount=type=cache,target=/c,id=c-{sharing},sharing={sharing}"
+        return build(
+            daemon,
+            f"FROM busybox AS a\nRUN {mount} {extra.format('a', 'b')} {script} #a\n"
+            f"FROM busybox AS b\nRUN {mount} {extra.format('b', 'a')} {script} #b\n"
+            "FROM busybox\nCOPY --from=a /n /a\nCOPY --from=b /n /b\n",
+        )
+
+    enter = "touch /c/$HOSTNAME; sleep 0.7; ls /c | wc -l > /n; rm /c/$HOSTNAME"
+    for sharing, expected in (("shared", "2\n2"), ("locked", "1\n1"), ("private", "1\n1")):
+        assert look(daemon, both(sharing, enter).image, "cat /a /b") == expected, sharing
+    crossed = "--mount=type=cache,target=/x,id={0},sharing=locked --mount=type=cache,target=/y,id={1},sharing=locked"
+    assert not both("shared", "sleep 0.3; echo > /n", crossed).error
+    twice = "--mount=type=cache,target=/x,id=t,sharing=locked --mount=type=cache,target=/y,id=t,sharing=locked"
+    assert not build(daemon, f"FROM busybox\nRUN {twice} touch /x/f && ls /y/f").error
 
 
 def test_limits_and_network_of_commands(daemon: Daemon) -> None:
