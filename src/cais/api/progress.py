@@ -14,6 +14,8 @@ from cais.errors import CaisError
 
 _log = logging.getLogger("cais.api")
 
+Json = dict[str, Any]
+
 T = TypeVar("T")
 
 
@@ -21,11 +23,13 @@ async def progress_answer(
     request: web.Request,
     work: Callable[[Report], Awaitable[T]],
     conclusion: Callable[[T], Iterable[Progress]] = lambda _: (),
+    *,
+    errors_are_told: bool = False,
 ) -> web.StreamResponse:
     """Do the work, and tell what it reports, then its conclusion.
 
-    An error before the first report is an ordinary one; later it is the last line of an answer that began
-    as a success, as in Docker. The work is cancelled when the client hangs up.
+    An error before the first report is an ordinary one, unless `errors_are_told`; later it is the last line of an
+    answer that began as a success, as in Docker. The work is cancelled when the client hangs up.
     """
     messages: asyncio.Queue[Progress | None] = asyncio.Queue()
     response = web.StreamResponse(headers={"Content-Type": JSON_TYPE})
@@ -43,7 +47,7 @@ async def progress_answer(
                 await _write(request, response, _with_waiting(message, messages))
             await _write(request, response, map(_line, conclusion(await task)))
         except CaisError as error:
-            if not response.prepared:
+            if not response.prepared and not errors_are_told:
                 raise
             await _write(request, response, [_error_line(error.message)])
         except Exception as error:
@@ -82,15 +86,20 @@ def _with_waiting(first: Progress, messages: "asyncio.Queue[Progress | None]") -
 def _line(message: Progress) -> bytes:
     """A message in Docker's form."""
     if message.stream:
-        return encode({"stream": message.stream})
+        return _encode({"stream": message.stream})
     if message.aux is not None:
-        return encode({"progressDetail": {}, "aux": message.aux})
-    line: dict[str, Any] = {"status": message.status}
+        return _encode({"progressDetail": {}, "aux": message.aux})
+    line: Json = {"status": message.status}
     if message.id:
         detail = {"current": message.current, "total": message.total} if message.current else {}
         line |= {"progressDetail": detail, "id": message.id}
-    return encode(line)
+    return _encode(line)
 
 
 def _error_line(message: str) -> bytes:
-    return encode({"errorDetail": {"message": message}, "error": message})
+    return _encode({"errorDetail": {"message": message}, "error": message})
+
+
+def _encode(value: Json) -> bytes:
+    """JSON in a line of its own, which ends as Docker's lines of progress do."""
+    return encode(value)[:-1] + b"\r\n"
