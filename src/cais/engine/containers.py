@@ -19,7 +19,7 @@ import msgspec
 from cais.distribution.platforms import matches, parse_platform, platform_text
 from cais.engine import joining, names, validation
 from cais.engine.beginnings import Beginnings
-from cais.engine.container import Container
+from cais.engine.container import Condition, Container
 from cais.engine.defaults import command, merge
 from cais.engine.events import EventBus
 from cais.engine.host import Host
@@ -127,6 +127,7 @@ class Containers:
         name = names.check_name(name) if name else names.random_name(self._ids_by_name)
         image = self._images.resolve(request.Image)
         check_platform(image, request.Image, platform)
+        await self._free(name)
         draft = self.draft(request, name, image)
         record = draft.record
         self._reserve(name, record.id)
@@ -141,6 +142,12 @@ class Containers:
             raise
         self._events.emit("container", "create", record.id, container.event_attributes())
         return container, draft.warnings
+
+    async def _free(self, name: str) -> None:
+        """Where the container of that name has ended and is about to be removed, waits until it is."""
+        holder = self._by_id.get(self._ids_by_name.get(name, ""))
+        if holder is not None and holder.hurry():
+            await holder.wait(Condition.REMOVED)
 
     def draft(self, request: CreateRequest, name: str, image: Image, container_id: str = "") -> Draft:
         """What `create` makes of a request, which is checked and completed in place; nothing is made.
