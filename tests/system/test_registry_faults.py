@@ -21,7 +21,7 @@ from cais.distribution.registry_auth import Credentials
 from cais.distribution.registry_settings import RegistrySettings
 from cais.engine.images import Images
 from cais.engine.progress import Progress
-from cais.errors import CaisError, InvalidArgument, NotFound, RegistryFailed, Unauthorized
+from cais.errors import CaisError, InvalidArgument, NotFound, RegistryFailed, Unauthorized, Unavailable
 from tests.harness.archives import Archive
 from tests.harness.scripted_registry import INDEX, MANIFEST, ScriptedRegistry, cut, scripted_registry
 from tests.harness.stores import opened_images
@@ -635,6 +635,22 @@ async def test_a_push_that_is_refused_for_good_is_not_tried_again(
         await images.push(name)
     assert len([asked for asked in registry.requests if asked.method == "POST"]) == 1
     assert uploads == []
+
+
+async def test_a_push_without_the_archive_of_a_layer_says_how_to_get_it_back(
+    images: Images, registry: ScriptedRegistry, uploads: list[tuple[str, int]]
+) -> None:
+    name = parse(f"{registry.name}/a:1")
+    image = await images.import_(body(ROOT), reference=name)
+    (blob,) = images._store.layers.archives(image.config.diff_ids[0])
+    images._store.blobs.discard(blob.digest)
+    with pytest.raises(
+        Unavailable, match=r"the archive of layer sha256:\w+ is not here .* pull or load its image again"
+    ):
+        await images.push(name)
+    await images.import_(body(ROOT), reference=name)  # the same layer, which has an archive again
+    await images.push(name)
+    assert blob.digest in {digest for digest, _ in uploads}
 
 
 async def test_the_distribution_endpoint_describes_without_pulling(images: Images, registry: ScriptedRegistry) -> None:
