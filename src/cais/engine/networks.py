@@ -46,6 +46,7 @@ from cais.storage.database import Database
 
 _log = logging.getLogger("cais.engine.networks")
 
+_ATTEMPTS: Final = 8  # to find a range that no other engine takes at the same moment
 NEIGHBOURS: Final = 65536
 
 
@@ -142,20 +143,33 @@ class Networks:
                 raise Conflict(f"network with name {request.Name} already exists")
             record = _record(request)
             await self._choose_link(record)
-            record.ranges = await asyncio.to_thread(self._ranges, request)
-            network = Network(record)
-            await self._store(network)
-            try:
-                if record.driver == "bridge":
-                    await self._make_bridge(network)
-                    await asyncio.to_thread(self.firewall.add_networks, network.rules())
-            except BaseException as error:
+            for attempt in range(_ATTEMPTS):
+                record.ranges = await asyncio.to_thread(self._ranges, request)
+                network = await self._make(record)
+                if record.own_subnets or not await self._has_rival(network) or attempt == _ATTEMPTS - 1:
+                    break
                 await self._forget(network)
-                if isinstance(error, OSError | NftError):
-                    raise Internal(f"create network {record.name}: {error}") from error
-                raise
         self._events.emit("network", "create", network.id, network.event_attributes())
         return network
+
+    async def _make(self, record: NetworkRecord) -> Network:
+        network = Network(record)
+        await self._store(network)
+        try:
+            if record.driver == "bridge":
+                await self._make_bridge(network)
+                await asyncio.to_thread(self.firewall.add_networks, network.rules())
+        except BaseException as error:
+            await self._forget(network)
+            if isinstance(error, OSError | NftError):
+                raise Internal(f"create network {record.name}: {error}") from error
+            raise
+        return network
+
+    async def _has_rival(self, network: Network) -> bool:
+        """Whether another engine has chosen the same range at the same moment."""
+        used = await asyncio.to_thread(self.bridges.used, set(network.bridge_names()))
+        return any(ipam.overlaps(pool.subnet, used) for pool in network.pools.values())
 
     async def remove(self, network: Network) -> None:
         """Takes a network away. Raises Forbidden when it is predefined, or containers are on it."""
@@ -295,7 +309,7 @@ class Networks:
     async def _settle_default(self, network: Network) -> None:
         """Gives the default bridge a range that nobody else on this host has, the one it had where that is so."""
         link = network.record.link
-        for _ in range(8):
+        for _ in range(_ATTEMPTS):
             used = await asyncio.to_thread(self.bridges.used, {link})
             others = [pool.subnet for other in self if other is not network for pool in other.pools.values()]
             known = network.pools.get(4)
@@ -308,8 +322,7 @@ class Networks:
                 await self._store(network)
             await self._make_bridge(network)
             # Another engine may have chosen the same at the same moment: both look again, and give way.
-            used = await asyncio.to_thread(self.bridges.used, {link})
-            if network.members or not ipam.overlaps(network.pools[4].subnet, used):
+            if network.members or not await self._has_rival(network):
                 return
             await asyncio.to_thread(self.bridges.remove, link)
             await asyncio.sleep(secrets.randbelow(50) / 1000)
