@@ -4,7 +4,8 @@ import socket
 
 from cais.engine.container import Container
 from cais.engine.etcfiles import HOST_NAME
-from cais.engine.networks import Member, Networks
+from cais.engine.network import Member
+from cais.engine.networks import Networks
 
 
 class ContainerNames:
