@@ -19,6 +19,15 @@ _ECHO = textwrap.dedent("""
             connection.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\n" + address.encode())
 """)
 
+# Sends a datagram, and prints what comes back.
+UDP_CLIENT = textwrap.dedent("""
+    import socket, sys
+    with socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(3)
+        client.sendto(b"hello", (sys.argv[1], int(sys.argv[2])))
+        print(client.recvfrom(100)[0].decode(), end="")
+""")
+
 
 class Lan:
     """A neighbour of this machine. address: its own; host: this machine's on the link between them."""
@@ -60,16 +69,17 @@ class Lan:
             check=False, capture_output=True, text=True, timeout=timeout_seconds,
         )  # fmt: skip
 
+    def start(self, *command: str) -> "subprocess.Popen[str]":
+        """Start a program there; its output comes through a pipe."""
+        return subprocess.Popen(["ip", "netns", "exec", self.name, *command], stdout=subprocess.PIPE, text=True)
+
     def fetch(self, url: str, seconds: float = 2) -> str:
         """What a web server answers there; "" when it does not in time."""
         return self.run("timeout", str(seconds), "busybox", "wget", "-q", "-O", "-", url).stdout.strip()
 
     def serve(self, port: int) -> None:
         """Start a web server there that answers with the address of whoever asks."""
-        server = subprocess.Popen(
-            ["ip", "netns", "exec", self.name, "python3", "-c", _ECHO, self.address, str(port)],
-            stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        server = self.start("python3", "-c", _ECHO, self.address, str(port))
         self._servers.append(server)
         assert server.stdout is not None
         assert server.stdout.readline() == "ready\n"

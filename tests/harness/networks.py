@@ -1,8 +1,36 @@
 """Containers that serve and ask over the network, for the tests of networks."""
 
+import subprocess
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from tests.harness.engine import Daemon, wait_until
 
 SERVER = "mkdir /www; hostname > /www/index.html; exec httpd -f -p 80 -h /www"
+
+_UDP_ECHO = textwrap.dedent("""
+    import socket, sys
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("", int(sys.argv[1])))
+        print("ready", flush=True)
+        while True:
+            data, client = server.recvfrom(1000)
+            server.sendto(b"got " + data, client)
+""")
+
+
+@contextmanager
+def udp_echo(daemon: Daemon, name: str, port: int) -> Iterator[None]:
+    """Has a program of this machine's answer datagrams in the network namespace of a container."""
+    command = ["nsenter", "-t", str(daemon.container_pid(name)), "-n", "python3", "-c", _UDP_ECHO, str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            assert server.stdout.readline() == "ready\n"
+            yield
+        finally:
+            server.kill()
 
 
 def serve(daemon: Daemon, name: str, *flags: str) -> str:

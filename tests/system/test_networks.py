@@ -1,5 +1,6 @@
 """Networks: who reaches whom, by address, from the host, from its neighbours, and after faults."""
 
+import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -8,8 +9,8 @@ import pytest
 
 from tests.harness import host
 from tests.harness.engine import Daemon, wait_until
-from tests.harness.lan import Lan, fetch, has_ipv6, neighbour
-from tests.harness.networks import address, idle, inside, reaches, refused, serve
+from tests.harness.lan import UDP_CLIENT, Lan, fetch, has_ipv6, neighbour
+from tests.harness.networks import address, idle, inside, reaches, refused, serve, udp_echo
 
 
 @pytest.fixture(scope="module")
@@ -163,19 +164,24 @@ def test_ports_are_given_once(caisd: Daemon) -> None:
     assert caisd.docker_output("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "again") == "created 128"
     caisd.docker_output("rm", "-f", "web")
     assert caisd.docker("start", "-a", "again").returncode == 0
-    server = subprocess.Popen(["busybox", "nc", "-l", "-p", "18098", "-s", "127.0.0.1"], stdin=subprocess.PIPE)
-    try:
-        wait_until(lambda: ":46B2 " in open("/proc/net/tcp", encoding="ascii").read())  # 18098
+    with socket.create_server(("127.0.0.1", 18098)):
         assert "port is already allocated" in refused(caisd, "start", "again")
-    finally:
-        server.kill()
-        server.communicate()
     assert caisd.docker("start", "-a", "again").returncode == 0
 
 
 def test_ranges_protocols_and_all_exposed_ports(caisd: Daemon) -> None:
     idle(
-        caisd, "a", "-p", "18100-18102:80", "-p", "18110-18111:90-91/udp", "-p", "127.0.0.1::70", "-P", "--expose", "99"
+        caisd,
+        "c1",
+        "-p",
+        "18100-18102:80",
+        "-p",
+        "18110-18111:90-91/udp",
+        "-p",
+        "127.0.0.1::70",
+        "-P",
+        "--expose",
+        "99",
     )
     lines = caisd.docker_output("port", "c1").splitlines()
     assert "80/tcp -> 0.0.0.0:18100" in lines
@@ -190,10 +196,30 @@ def test_ranges_protocols_and_all_exposed_ports(caisd: Daemon) -> None:
 
 def test_udp(caisd: Daemon, lan: Lan) -> None:
     idle(caisd, "c1", "-p", "18120:9/udp")
-    caisd.docker_output("exec", "-d", "c1", "sh", "-c", "nc -u -l -p 9 > /got")
-    wait_until(lambda: ":0009 " in inside(caisd, "c1", "cat /proc/net/udp"))
-    lan.run("sh", "-c", f"echo hello | busybox nc -u -w 1 {lan.host} 18120")
-    wait_until(lambda: inside(caisd, "c1", "cat /got") == "hello")
+    with udp_echo(caisd, "c1", 9):
+        assert lan.run("python3", "-c", UDP_CLIENT, lan.host, "18120").stdout == "got hello"
+        for target in ("127.0.0.1", *(["::1"] if has_ipv6() else [])):
+            assert subprocess.check_output(["python3", "-c", UDP_CLIENT, target, "18120"], text=True) == "got hello"
+
+
+def test_a_client_that_has_sent_before_reaches_the_container_too(caisd: Daemon, lan: Lan) -> None:
+    client = (
+        "import socket, sys, time\n"
+        "client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "client.bind(('', 4000))\n"
+        "client.settimeout(0.2)\n"
+        "for attempt in range(100):\n"
+        "    client.sendto(b'hello', (sys.argv[1], 18121))\n"
+        "    try:\n"
+        "        print(client.recv(100).decode())\n"
+        "        break\n"
+        "    except OSError:\n"
+        "        time.sleep(0.05)\n"
+    )
+    with lan.start("python3", "-c", client, lan.host) as sending:
+        idle(caisd, "c1", "-p", "18121:9/udp")
+        with udp_echo(caisd, "c1", 9):
+            assert sending.communicate(timeout=20)[0] == "got hello\n"
 
 
 def test_networks_and_addresses_survive_a_crash(private_caisd: Daemon, lan: Lan) -> None:
@@ -257,11 +283,10 @@ def _ports_of(bridge: str) -> list[str]:
 def test_port_53_is_the_container_s_own(caisd: Daemon) -> None:
     caisd.docker_output("network", "create", "mine")
     idle(caisd, "c1", "--network", "mine")
-    caisd.docker_output("exec", "-d", "c1", "nc", "-u", "-l", "-p", "53")
     caisd.docker_output("exec", "-d", "c1", "nc", "-l", "-p", "53")
     wait_until(lambda: ":0035 " in inside(caisd, "c1", "cat /proc/net/tcp /proc/net/tcp6"))
-    wait_until(lambda: ":0035 " in inside(caisd, "c1", "cat /proc/net/udp /proc/net/udp6"))
-    assert "Name:\tc1" in inside(caisd, "c1", "nslookup c1")
+    with udp_echo(caisd, "c1", 53):
+        assert "Name:\tc1" in inside(caisd, "c1", "nslookup c1")
 
 
 def test_a_failed_start_leaves_nothing(caisd: Daemon) -> None:

@@ -160,6 +160,7 @@ class Containers:
         """
         warnings = validation.normalise(request, self._host)
         joining.resolve(request.host_config, self)
+        joining.check_links(request.host_config, self)
         endpoints = network_requests.endpoints(request, self._networks)
         config = merge(request, image.config.defaults)
         record = self._record(request, config, image, name, container_id or names.new_id())

@@ -22,7 +22,7 @@ from cais.engine.models import Attached, Endpoint, EndpointSettings
 from cais.engine.network_models import HOST_BINDING, LINK_PREFIX
 from cais.engine.network_names import ContainerNames
 from cais.engine.network_requests import PRIVATE, SHARED, check_addresses, check_settings
-from cais.engine.networks import Member, Network, Networks
+from cais.engine.networks import Member, Network, Networks, isolated
 from cais.engine.resolvconf import Kind
 from cais.engine.tasks import Tasks
 from cais.engine.text import reason
@@ -52,7 +52,7 @@ class Endpoints:
         self._tasks = tasks
         self._runtime = runtime
         self._events = events
-        self._ports = Ports()
+        self._ports = Ports(self._is_inside)
         self._held: dict[str, list[Published]] = {}
         self._forwards: dict[str, list[Forward]] = {}
         self._resolvers: dict[str, Resolver] = {}
@@ -94,7 +94,7 @@ class Endpoints:
                 self._attach(container, endpoint, network)
             endpoint.network_id = network.id
         self._publish(container)
-        links = [self._link(endpoint) for endpoint in container.record.endpoints.values() if endpoint.live]
+        links = [self._link(container, endpoint) for endpoint in container.record.endpoints.values() if endpoint.live]
         return NetworkPlan(
             links=tuple(links), gateways=self._gateways(container), resolver=self._wants_resolver(container)
         )
@@ -176,7 +176,7 @@ class Endpoints:
         if lost:
             _log.warning("container %s: links are gone, and made again: %d", container.id, len(lost))
         plan = NetworkPlan(
-            links=tuple(self._link(endpoint) for endpoint in lost),
+            links=tuple(self._link(container, endpoint) for endpoint in lost),
             gateways=self._gateways(container) if lost else (),
             resolver=self._wants_resolver(container) and container.id not in self._resolvers,
         )
@@ -219,7 +219,7 @@ class Endpoints:
         try:
             self._attach(container, endpoint, network)
             plan = NetworkPlan(
-                links=(self._link(endpoint),),
+                links=(self._link(container, endpoint),),
                 gateways=self._gateways(container),
                 resolver=self._wants_resolver(container) and container.id not in self._resolvers,
             )
@@ -283,9 +283,7 @@ class Endpoints:
         """The containers that one on the default bridge knows by names of its own."""
         found = []
         for link in container.record.host_config.Links or ():
-            name, _, alias = link.partition(":")
-            name = name.lstrip("/").rpartition("/")[2] or name.lstrip("/")
-            alias = (alias or name).rpartition("/")[2]
+            name, alias = joining.link_parts(link)
             other = self._containers.find(name)
             endpoint = other.record.endpoints.get("bridge")
             if endpoint is None or endpoint.live is None:
@@ -359,8 +357,8 @@ class Endpoints:
         names = [container.name, *(endpoint.wanted.Aliases or ()), container.id[:12]]
         return tuple(dict.fromkeys(name.lower() for name in names))
 
-    def _link(self, endpoint: Endpoint) -> Link:
-        """What is to be made for an endpoint."""
+    def _link(self, container: Container, endpoint: Endpoint) -> Link:
+        """What is to be made for an endpoint. Who publishes ports may reach itself by them."""
         network, live = self._networks.find(endpoint.network_id), endpoint.live
         if live is None:
             raise Internal(f"nothing is known of the endpoint on network {network.name}")
@@ -379,7 +377,8 @@ class Endpoints:
             addresses=tuple(addresses),
             mtu=record.mtu,
             ipv6=bool(live.ipv6),
-            isolated=not record.icc,
+            hairpin=container.id in self._forwards,
+            isolated=isolated(network),
             kind="veth" if record.driver == "bridge" else record.driver,
             mode=record.options.get(f"{record.driver}_mode") or default_mode,
         )
@@ -471,6 +470,7 @@ class Endpoints:
         forwards = self._ports.serve(published, live.ipv4, live.ipv6)
         self._networks.firewall.publish(forwards)
         self._forwards[container.id] = forwards
+        self._forget_flows(forwards)
 
     def _withdraw(self, container: Container) -> None:
         forwards = self._forwards.pop(container.id, [])
@@ -478,8 +478,14 @@ class Endpoints:
             self._networks.firewall.withdraw(forwards)
         except OSError as error:
             _log.error("container %s: its ports are still published: %s", container.id, reason(error))
+        self._forget_flows(forwards)
         self._ports.release(self._held.pop(container.id, []))
         container.record.published = []
+
+    def _forget_flows(self, forwards: list[Forward]) -> None:
+        if any(forward.protocol == "udp" for forward in forwards):
+            work = asyncio.to_thread(self._networks.firewall.forget, forwards)
+            self._tasks.start(work, "forget flows of datagrams")
 
     def _move_ports(self, container: Container) -> None:
         """The way out of a running container has changed: what is published leads to it there."""
@@ -516,6 +522,14 @@ class Endpoints:
     def _is_internal(self, container: Container) -> bool:
         """Whether the container can reach nothing but its networks."""
         return self._gateway_endpoint(container) is None and self._gateway_endpoint(container, 6) is None
+
+    def _is_inside(self, address: str) -> bool:
+        """Whether an address is one of an internal network."""
+        return any(
+            network.record.internal and address.partition("%")[0] in pool
+            for network in self._networks
+            for pool in network.pools.values()
+        )
 
     def _emit(self, network: Network, action: str, container: Container) -> None:
         self._events.emit("network", action, network.id, network.event_attributes(container=container.id))

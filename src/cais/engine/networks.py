@@ -319,7 +319,7 @@ class Networks:
             await asyncio.to_thread(bridges.enable_forwarding, 6)
         if await asyncio.to_thread(self.bridges.ensure, network.bridge()):
             ports = [member.attached.host_link for member in network.members.values()]
-            await asyncio.to_thread(self.bridges.reattach, network.record.link, ports, not network.record.icc)
+            await asyncio.to_thread(self.bridges.reattach, network.record.link, ports, isolated(network))
 
     async def _choose_link(self, record: NetworkRecord) -> None:
         if record.driver == "bridge":
@@ -378,6 +378,15 @@ class Networks:
             await asyncio.to_thread(self.bridges.remove, link)
             await asyncio.sleep(secrets.randbelow(50) / 1000)
         raise Internal("no range of addresses is free for the default bridge")
+
+
+def isolated(network: Network) -> bool:
+    """Whether the ports of a bridge must keep frames from each other, since its containers may not talk.
+
+    Where the kernel has the firewall look at bridged packets, that is its matter: it knows published ports, for which
+    such a packet is no less bridged.
+    """
+    return not network.record.icc and not bridges.are_filtered()
 
 
 def _predefined(name: str, bridge: str) -> NetworkRecord:

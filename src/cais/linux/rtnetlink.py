@@ -87,7 +87,10 @@ class LinkInfo:
 
 def index_of(name: str) -> int:
     """The index of a link of this network namespace. Raises: OSError where there is none."""
-    return socket.if_nametoindex(name)
+    try:
+        return socket.if_nametoindex(name)
+    except OSError as error:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), f"link {name}") from error
 
 
 def mac_bytes(mac: str) -> bytes:

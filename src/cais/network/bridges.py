@@ -107,6 +107,18 @@ def write_sysctl(name: str, value: str) -> None:
         os.close(fd)
 
 
+def are_filtered() -> bool:
+    """Whether packets that only pass a bridge are shown to the firewall, those of both families."""
+    try:
+        for family in ("iptables", "ip6tables"):
+            with open(f"{_SYSCTL}/bridge/bridge-nf-call-{family}", encoding="ascii") as file:
+                if file.read().strip() != "1":
+                    return False
+    except OSError:
+        return False
+    return True
+
+
 def enable_forwarding(version: int) -> None:
     """Has the host pass packets on between its links. Raises OSError."""
     name = "ipv4/ip_forward" if version == 4 else "ipv6/conf/all/forwarding"

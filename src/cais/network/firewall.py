@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
 
-from cais.linux import nfnetlink
+from cais.linux import conntrack, nfnetlink
 from cais.linux.libnftables import Nftables, NftError
 from cais.linux.netlink import NETLINK_NETFILTER, Netlink
 from cais.linux.nfnetlink import Element
@@ -162,6 +162,16 @@ class Firewall:
         known = [item for item in forwards if self._state.forwards.pop(_key(item), None) is not None]
         if known:
             nfnetlink.change_elements(self._netlink, self._table, remove=[_element(item) for item in known])
+
+    @staticmethod
+    def forget(forwards: Iterable[Forward]) -> None:
+        """Has the kernel forget the flows of datagrams to these ports: what has changed counts for them too.
+
+        Blocks, for a thread. Raises OSError.
+        """
+        ports = {item.host[1] for item in forwards if item.protocol == "udp"}
+        if ports:
+            conntrack.forget(socket.IPPROTO_UDP, ports)
 
     def check(self) -> bool:
         """Rebuilds what somebody else has taken away; True when something was missing. Raises NftError."""

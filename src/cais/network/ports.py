@@ -1,15 +1,16 @@
 """Ports of the host that are published: found free, held, and served where the kernel cannot translate.
 
 Each is held by a bound socket for as long as it is published, so that whoever else wants it is told at once. The
-firewall translates what arrives; a TCP or UDP socket of ours gets only what it does not: connections by IPv6 to a
-container that has none. What arrives there is passed on by `cais.network.proxy`.
+firewall translates what arrives by IPv4, and the socket only stands in others' way. By IPv6 it translates what is for
+a container that has IPv6 and does not come from the host's own loopback; the rest arrives at the socket, and is passed
+on by `cais.network.proxy`.
 """
 
 import contextlib
 import errno
 import logging
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -56,7 +57,9 @@ class _Held:
 class Ports:
     """The published ports of one engine. Used in one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_refused: Callable[[str], bool] = lambda _: False) -> None:
+        """is_refused: whether somebody with this address may not use what is published."""
+        self._is_refused = is_refused
         self._held: dict[tuple[str, str, int], _Held] = {}
         self._next = 0
 
@@ -117,12 +120,12 @@ class Ports:
 
     def _serve(self, item: Published, target: str) -> None:
         held = self._held.get((item.protocol, item.host, item.host_port))
-        if held is None or held.socket is None or held.proxy is not None or not target:
+        if held is None or held.socket is None or held.proxy is not None or not target or ":" not in item.host:
             return
         if item.protocol == "tcp":
-            held.proxy = TcpProxy(held.socket, (target, item.port))
+            held.proxy = TcpProxy(held.socket, (target, item.port), self._is_refused)
         elif item.protocol == "udp":
-            held.proxy = UdpProxy(held.socket, (target, item.port))
+            held.proxy = UdpProxy(held.socket, (target, item.port), self._is_refused)
 
     def _hold_one(self, item: Wanted, ipv6: bool) -> list[Published]:
         hosts = [item.host] if item.host else [ANY4, *([ANY6] if ipv6 else [])]
@@ -168,7 +171,22 @@ class Ports:
 
 
 def _bound(protocol: str, host: str, port: int) -> socket.socket | None:
-    """A socket at that port; None for a protocol that this kernel does not know. Raises OSError."""
+    """A socket at that port; None for a protocol that this kernel does not know. Raises OSError.
+
+    One that is to serve listens. Another does not, so that whoever reaches it is refused; unless connections that have
+    just ended stand in its way: then it must share the port with them, and only by listening keeps it from others.
+    """
+    if protocol == "udp" or ":" in host:
+        return _open(protocol, host, port, sharing=protocol != "udp")
+    try:
+        return _open(protocol, host, port, sharing=False)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return _open(protocol, host, port, sharing=True)
+
+
+def _open(protocol: str, host: str, port: int, *, sharing: bool) -> socket.socket | None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
     try:
@@ -180,11 +198,10 @@ def _bound(protocol: str, host: str, port: int) -> socket.socket | None:
     try:
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if protocol != "udp":
-            # Connections that have just ended do not keep the port; somebody else who listens does.
+        if sharing:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((host, port))
-        if protocol != "udp":
+        if sharing:
             made.listen(128)
     except BaseException:
         made.close()

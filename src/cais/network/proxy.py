@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 _log = logging.getLogger("cais.network")
@@ -25,7 +26,8 @@ class Proxy(Protocol):
 class TcpProxy:
     """Connects whoever connects to `listener` with the target."""
 
-    def __init__(self, listener: socket.socket, target: Target) -> None:
+    def __init__(self, listener: socket.socket, target: Target, is_refused: Callable[[str], bool]) -> None:
+        self._is_refused = is_refused
         self._listener = listener
         self._target = target
         self._loop = asyncio.get_running_loop()
@@ -40,8 +42,11 @@ class TcpProxy:
 
     def _accept(self) -> None:
         try:
-            connection, _ = self._listener.accept()
+            connection, peer = self._listener.accept()
         except OSError:
+            return
+        if self._is_refused(peer[0]):
+            connection.close()
             return
         connection.setblocking(False)
         task = self._loop.create_task(self._serve(connection), name=f"proxy to {self._target[0]}:{self._target[1]}")
@@ -69,7 +74,8 @@ class TcpProxy:
 class UdpProxy:
     """Passes datagrams on to the target, and back what it answers to each sender."""
 
-    def __init__(self, bound: socket.socket, target: Target) -> None:
+    def __init__(self, bound: socket.socket, target: Target, is_refused: Callable[[str], bool]) -> None:
+        self._is_refused = is_refused
         self._bound = bound
         self._target = target
         self._loop = asyncio.get_running_loop()
@@ -86,6 +92,8 @@ class UdpProxy:
         try:
             data, client = self._bound.recvfrom(65536)
         except OSError:
+            return
+        if self._is_refused(client[0]):
             return
         known = self._clients.pop(client, None)
         if known is None:
