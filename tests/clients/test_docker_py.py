@@ -6,10 +6,12 @@ import json
 import platform
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 
 import docker
 import docker.errors
+import docker.types
 import pytest
 
 from tests.harness.engine import Engine
@@ -91,6 +93,32 @@ def test_an_attached_socket_carries_input_and_output(engine: Engine) -> None:
         connection.close()
     finally:
         api.close()
+
+
+def test_networks_ports_and_aliases(client: docker.DockerClient) -> None:
+    pool = docker.types.IPAMPool(subnet="10.218.0.0/24", gateway="10.218.0.254")
+    network = client.networks.create("py", ipam=docker.types.IPAMConfig(pool_configs=[pool]), labels={"a": "b"})
+    script = "mkdir /www; echo served > /www/index.html; httpd -f -p 80 -h /www"
+    web = client.containers.run(
+        "busybox", ["sh", "-c", script], detach=True, name="web", network="py", ports={"80/tcp": ("127.0.0.1", None)}
+    )
+    web.reload()
+    (port,) = web.ports["80/tcp"]
+    assert port["HostIp"] == "127.0.0.1"
+    with urllib.request.urlopen(f"http://127.0.0.1:{port['HostPort']}", timeout=5) as answer:
+        assert answer.read() == b"served\n"
+    other = client.containers.run("busybox", ["sleep", "100"], detach=True)
+    network.connect(other, aliases=["friend"], ipv4_address="10.218.0.77")
+    network.reload()
+    assert {item.name for item in network.containers} == {"web", other.name}
+    assert other.exec_run(["ping", "-c", "1", "-W", "1", "web"]).exit_code == 0
+    assert "10.218.0.77" in web.exec_run(["nslookup", "friend"]).output.decode()
+    with pytest.raises(docker.errors.APIError, match="has active endpoints"):
+        network.remove()
+    network.disconnect(other)
+    network.disconnect(web)
+    network.remove()
+    assert client.networks.list(names=["py"]) == []
 
 
 def test_events_tell_of_a_container_s_life(engine: Engine) -> None:
