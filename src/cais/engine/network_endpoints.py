@@ -280,7 +280,7 @@ class Endpoints:
         )
 
     def _links(self, container: Container) -> list[etcfiles.Link]:
-        """The containers that one on the default bridge knows by names of its own. Elsewhere the resolver knows them."""
+        """The containers that one on the default bridge knows by names of its own; elsewhere the resolver has them."""
         found: list[etcfiles.Link] = []
         if "bridge" not in container.record.endpoints:
             return found
