@@ -19,10 +19,11 @@ from cais.engine.container import Container
 from cais.engine.containers import Containers
 from cais.engine.events import EventBus
 from cais.engine.models import Attached, Endpoint, EndpointSettings
+from cais.engine.network import Member, Network, isolated
 from cais.engine.network_models import HOST_BINDING, LINK_PREFIX
 from cais.engine.network_names import ContainerNames, names_of
 from cais.engine.network_requests import PRIVATE, SHARED, check_addresses, check_settings
-from cais.engine.networks import Member, Network, Networks, isolated
+from cais.engine.networks import Networks
 from cais.engine.resolvconf import Kind
 from cais.engine.tasks import Tasks
 from cais.engine.text import reason
@@ -145,6 +146,7 @@ class Endpoints:
                         network.pools[version].take(address)
                     except Forbidden:
                         _log.error("container %s: its address %s on %s is another's too", record.id, address, name)
+            network.adopt_bridge(endpoint.live.bridge)
             network.join(Member(container, endpoint.live, self._names(container, endpoint, network)))
         published = network_ports.from_record(record)
         if published:
@@ -309,9 +311,16 @@ class Endpoints:
             live.link = self._link_name(container, network)
             if network.record.driver == "bridge":
                 live.host_link = f"veth{secrets.token_hex(4)[:7]}"
+                live.bridge = self._bridge(network)
         endpoint.live, endpoint.network_id = live, network.id
         network.join(Member(container, live, self._names(container, endpoint, network)))
         self._emit(network, "connect", container)
+
+    def _bridge(self, network: Network) -> str:
+        """A bridge of the network that has room. Raises Conflict, Internal."""
+        if not network.free_bridge():
+            self._networks.extend(network)
+        return network.free_bridge()
 
     def _detach(self, container: Container, endpoint: Endpoint) -> None:
         if endpoint.live is None:
@@ -373,7 +382,7 @@ class Endpoints:
         return Link(
             name=live.link,
             host_name=live.host_link,
-            parent=record.link,
+            parent=live.bridge or record.link,
             mac=live.mac,
             addresses=tuple(addresses),
             mtu=record.mtu,

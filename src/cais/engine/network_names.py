@@ -5,7 +5,8 @@ import socket
 from cais.engine.container import Container
 from cais.engine.etcfiles import HOST_NAME
 from cais.engine.models import Endpoint
-from cais.engine.networks import Member, Networks
+from cais.engine.network import Member
+from cais.engine.networks import Networks
 
 
 def names_of(container: Container, endpoint: Endpoint) -> list[str]:

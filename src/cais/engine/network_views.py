@@ -7,9 +7,10 @@ import msgspec
 from cais.engine import joining, network_ports
 from cais.engine.container import Container
 from cais.engine.models import Endpoint, EndpointSettings, timestamp
+from cais.engine.network import Network
 from cais.engine.network_models import IpamConfig
 from cais.engine.network_names import names_of
-from cais.engine.networks import Network, Networks
+from cais.engine.networks import Networks
 
 Json = dict[str, Any]
 
