@@ -37,8 +37,10 @@ def _clients(caisd: Daemon, folder: Path) -> dict[str, str]:
     return {"docker": f"docker -H {caisd.host}", "cais": str(command)}
 
 
-@pytest.mark.parametrize("client", ["docker", "cais"])
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.stem)
+CASES = [(client, scenario) for scenario in SCENARIOS for client in ("docker", "cais")]
+
+
+@pytest.mark.parametrize(("client", "scenario"), CASES, ids=lambda value: getattr(value, "stem", value))
 def test_a_recorded_scenario_is_the_same(caisd: Daemon, tmp_path: Path, client: str, scenario: Path) -> None:
     if not PARITY.is_dir():
         pytest.skip("the player of scenarios is not beside this tree (../shared/parity)")

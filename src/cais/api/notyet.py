@@ -7,8 +7,6 @@ from aiohttp import web
 from cais.errors import Unsupported
 
 ENDPOINTS: Final[tuple[tuple[str, str, str], ...]] = (
-    ("POST", "/build", "build"),
-    ("POST", "/build/prune", "prune"),
     ("POST", "/session", "BuildKit sessions"),
     ("POST", "/grpc", "BuildKit sessions"),
     ("*", "/plugins", "plugins"),

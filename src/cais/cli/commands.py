@@ -25,6 +25,7 @@ class Entry:
 
 
 ATTACH = Entry("start", "ATTACH", "Attach local standard input, output, and error streams to a running container")
+BUILD = Entry("build", "BUILD", "Build an image from a Dockerfile")
 COMMIT = Entry("commit", "COMMIT", "Create a new image from a container's changes")
 COPY = Entry("copy", "COPY", "Copy files/folders between a container and the local filesystem")
 CREATE = Entry("run", "CREATE", "Create a new container")
@@ -81,6 +82,7 @@ COMMON: dict[str, Entry] = {
     "run": RUN,
     "exec": EXEC,
     "ps": PS,
+    "build": BUILD,
     "pull": PULL,
     "push": PUSH,
     "images": IMAGES,
@@ -131,6 +133,14 @@ HIDDEN: dict[str, Entry] = {
 }
 
 GROUPS: dict[str, tuple[str, dict[str, Entry]]] = {
+    "builder": (
+        "Manage builds",
+        {
+            "build": BUILD,
+            "du": Entry("builder", "DU", "Show the disk usage of the build cache"),
+            "prune": Entry("builder", "PRUNE", "Remove build cache"),
+        },
+    ),
     "completion": (
         "Generate the autocompletion script for the specified shell",
         {
@@ -185,6 +195,7 @@ GROUPS: dict[str, tuple[str, dict[str, Entry]]] = {
     "image": (
         "Manage images",
         {
+            "build": BUILD,
             "history": HISTORY,
             "import": IMPORT,
             "inspect": INSPECT_IMAGE,

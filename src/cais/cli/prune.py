@@ -33,7 +33,7 @@ def _prune_containers(call: Invocation) -> int:
     if not call.flags.on("force") and not confirmed("WARNING! This will remove all stopped containers."):
         return 0
     pruned = system.prune(call.engine, "containers", call.flags.filters())
-    _tell(_removed(pruned), pruned.get("SpaceReclaimed", 0))
+    _tell(removed_of(pruned), pruned.get("SpaceReclaimed", 0))
     return 0
 
 
@@ -44,7 +44,7 @@ def _prune_images(call: Invocation) -> int:
         return 0
     dangling = "false" if given.on("all") else "true"
     pruned = system.prune(call.engine, "images", {**given.filters(), "dangling": [dangling]})
-    _tell(_removed(pruned), pruned.get("SpaceReclaimed", 0))
+    _tell(removed_of(pruned), pruned.get("SpaceReclaimed", 0))
     return 0
 
 
@@ -61,7 +61,7 @@ def _prune_volumes(call: Invocation) -> int:
     if not given.on("force") and not confirmed(warning):
         return 0
     pruned = system.prune(call.engine, "volumes", filters)
-    _tell(_removed(pruned), pruned.get("SpaceReclaimed", 0))
+    _tell(removed_of(pruned), pruned.get("SpaceReclaimed", 0))
     return 0
 
 
@@ -69,11 +69,11 @@ def _prune_networks(call: Invocation) -> int:
     warning = "WARNING! This will remove all custom networks not used by at least one container."
     if not call.flags.on("force") and not confirmed(warning):
         return 0
-    out(_removed(system.prune(call.engine, "networks", call.flags.filters())), end="")
+    out(removed_of(system.prune(call.engine, "networks", call.flags.filters())), end="")
     return 0
 
 
-def _removed(pruned: Pruned) -> str:
+def removed_of(pruned: Pruned) -> str:
     """What was removed, a paragraph a kind."""
     paragraphs = [
         _paragraph("Deleted Containers:", pruned.get("ContainersDeleted")),
@@ -138,7 +138,7 @@ def _prune_all(call: Invocation) -> int:
             if error.status == _NOT_IMPLEMENTED:  # an engine without that kind has nothing of it to remove
                 continue
             raise
-        out(_removed(pruned), end="")
+        out(removed_of(pruned), end="")
         space_bytes += pruned.get("SpaceReclaimed", 0)
     _tell("", space_bytes)
     return 0

@@ -415,6 +415,11 @@ class DiskUsage(TypedDict, total=False):
     BuildCache: list[BuildCacheRecord] | None
 
 
+class ContextOffer(TypedDict):
+    Id: str
+    Missing: list[int] | None
+
+
 class ProgressDetail(TypedDict, total=False):
     current: int
     total: int
@@ -437,6 +442,7 @@ class ProgressMessage(TypedDict, total=False):
     error: str
     errorDetail: ProgressError | None
     aux: object
+    build: object  # an event of a build: build_steps.py of the command
 
 
 class EventActor(TypedDict, total=False):
