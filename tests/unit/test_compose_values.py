@@ -6,7 +6,6 @@ import time
 import pytest
 
 from cais.compose import mounts, ports
-from cais.compose.ignoring import Ignored
 from cais.compose.parallel import Task, each, run_all
 from cais.compose.shapes import natural
 from cais.compose.units import byte_count, duration_text, nanoseconds, number_text
@@ -109,12 +108,6 @@ def test_keys_are_sorted_with_their_numbers_by_value() -> None:
         "s2",
         "s10",
     ]
-
-
-def test_dockerignore() -> None:
-    ignored = Ignored(["# comment", "*.log", "build/", "**/cache", "!keep.log", "a/?.txt"])
-    assert [path for path in ("x.log", "build/y", "d/e/cache/f", "a/b.txt") if path not in ignored] == []
-    assert [path for path in ("keep.log", "d/x.log", "a/bb.txt", "builder") if path in ignored] == []
 
 
 def test_tasks_wait_for_those_before_them() -> None:
