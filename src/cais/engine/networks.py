@@ -143,14 +143,20 @@ class Networks:
                 raise Conflict(f"network with name {request.Name} already exists")
             record = _record(request)
             await self._choose_link(record)
-            for attempt in range(_ATTEMPTS):
-                record.ranges = await asyncio.to_thread(self._ranges, request)
-                network = await self._make(record)
-                if record.own_subnets or not await self._has_rival(network) or attempt == _ATTEMPTS - 1:
-                    break
-                await self._forget(network)
+            network = await self._make_unrivalled(request, record)
         self._events.emit("network", "create", network.id, network.event_attributes())
         return network
+
+    async def _make_unrivalled(self, request: NetworkRequest, record: NetworkRecord) -> Network:
+        """Makes the network, with other ranges where another engine of this host chose the same ones just now."""
+        attempt = 1
+        while True:
+            record.ranges = await asyncio.to_thread(self._ranges, request)
+            network = await self._make(record)
+            if record.own_subnets or attempt == _ATTEMPTS or not await self._has_rival(network):
+                return network
+            await self._forget(network)
+            attempt += 1
 
     async def _make(self, record: NetworkRecord) -> Network:
         network = Network(record)
