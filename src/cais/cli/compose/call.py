@@ -118,8 +118,8 @@ class Call(Invocation):
         if index:
             found = [container for container in found if container.number == index]
         if not found:
-            suffix = f" with index {index}" if index else ""
-            raise CommandError(f'service "{service}"{suffix} is not running')
+            suffix = f" container #{index}" if index else ""
+            raise CommandError(f'service "{service}" is not running{suffix}')
         return found[0]
 
     def colours(self, *, plain: bool) -> bool | None:
