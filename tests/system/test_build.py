@@ -1,7 +1,5 @@
 """Dockerfiles become images: what each instruction does."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.harness.archives import Archive
@@ -10,19 +8,8 @@ from tests.harness.engine import Daemon
 
 
 @pytest.fixture
-def daemon(caisd: Daemon) -> Iterator[Daemon]:
-    """The session's caisd, whose images and build cache are as before at the end."""
-    before = _images(caisd)
-    yield caisd
-    caisd.remove_containers()
-    for image in _images(caisd) - before:
-        caisd.ask("DELETE", f"/images/{image}?force=1")
-    assert caisd.ask("POST", "/build/prune?all=1").status == 200
-    assert _images(caisd) == before
-
-
-def _images(daemon: Daemon) -> set[str]:
-    return {image["Id"].text for image in daemon.ask("GET", "/images/json?all=1").json.items}
+def daemon(build_daemon: Daemon) -> Daemon:
+    return build_daemon
 
 
 def test_every_instruction_about_the_configuration(daemon: Daemon) -> None:

@@ -15,19 +15,10 @@ from tests.harness.inside import HOST_MARK
 
 
 @pytest.fixture
-def daemon(caisd: Daemon, marker: Path) -> Iterator[Daemon]:
-    """The session's caisd; the host has a marker file, which is the same at the end."""
-    before = _images(caisd)
-    yield caisd
+def daemon(build_daemon: Daemon, marker: Path) -> Iterator[Daemon]:
+    """The host has a marker file, which is the same at the end."""
+    yield build_daemon
     assert marker.read_text() == HOST_MARK
-    caisd.remove_containers()
-    for image in _images(caisd) - before:
-        caisd.ask("DELETE", f"/images/{image}?force=1")
-    assert caisd.ask("POST", "/build/prune?all=1").status == 200
-
-
-def _images(daemon: Daemon) -> set[str]:
-    return {image["Id"].text for image in daemon.ask("GET", "/images/json?all=1").json.items}
 
 
 def test_a_dockerfile_that_is_a_link_out_of_the_context(daemon: Daemon, marker: Path) -> None:
