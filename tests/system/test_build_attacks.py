@@ -233,9 +233,11 @@ def test_the_engine_answers_while_a_build_writes_without_end(daemon: Daemon) -> 
     thread = threading.Thread(target=ping)
     thread.start()
     try:
-        made = build(daemon, "FROM busybox\nRUN yes | head -c 20000000", {"f": os.urandom(10)}, q="1", nocache="1")
+        made = build(daemon, "FROM busybox\nRUN yes | head -c 20000000", {"f": os.urandom(10)}, nocache="1")
     finally:
         stop.set()
         thread.join()
     assert not made.error
+    assert 2 << 20 < len(made.text) < 2.2 * (1 << 20)
+    assert "[output clipped, log limit 2MiB reached]" in made.text
     assert slowest < 1.5
