@@ -76,7 +76,7 @@ def test_an_image_with_a_matching_history_is_no_cache(daemon: Daemon) -> None:
     forged = daemon.docker_output("commit", container, "forged")
     history = daemon.ask("GET", f"/images/{good.image}/history").json[0]["CreatedBy"].text
     assert history == "RUN /bin/sh -c echo good > /x"
-    again = build(daemon, "FROM busybox\nRUN echo good > /x", cachefrom=[forged])
+    again = build(daemon, "FROM busybox\nRUN echo good > /x", cachefrom=json.dumps([forged]))
     assert again.cached == 0
     assert look(daemon, again.image, "cat /x") == "good"
 

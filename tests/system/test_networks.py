@@ -202,6 +202,26 @@ def test_udp(caisd: Daemon, lan: Lan) -> None:
             assert subprocess.check_output(["python3", "-c", UDP_CLIENT, target, "18120"], text=True) == "got hello"
 
 
+def test_a_client_that_has_sent_before_reaches_the_container_too(caisd: Daemon, lan: Lan) -> None:
+    client = (
+        "import socket, sys, time\n"
+        "client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "client.bind(('', 4000))\n"
+        "client.settimeout(0.2)\n"
+        "for attempt in range(100):\n"
+        "    client.sendto(b'hello', (sys.argv[1], 18121))\n"
+        "    try:\n"
+        "        print(client.recv(100).decode())\n"
+        "        break\n"
+        "    except OSError:\n"
+        "        time.sleep(0.05)\n"
+    )
+    with lan.start("python3", "-c", client, lan.host) as sending:
+        idle(caisd, "c1", "-p", "18121:9/udp")
+        with udp_echo(caisd, "c1", 9):
+            assert sending.communicate(timeout=20)[0] == "got hello\n"
+
+
 def test_networks_and_addresses_survive_a_crash(private_caisd: Daemon, lan: Lan) -> None:
     daemon = private_caisd
     daemon.docker_output("network", "create", "mine")

@@ -6,7 +6,7 @@ Steps run side by side; what a later one tells waits until those before it are d
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cais.build.events import Event, Finished, Output, Planned, Pulling, Started
+from cais.build.events import CacheExported, Event, Finished, Output, Planned, Pulling, Started
 from cais.engine.image import Image, short_id
 from cais.engine.progress import Progress
 
@@ -39,6 +39,8 @@ class ClassicStream:
         if isinstance(event, Planned):
             self._texts = event.texts
             self._steps = [_Step() for _ in event.texts]
+            return
+        if isinstance(event, CacheExported):
             return
         if not 1 <= event.step <= len(self._steps):
             return

@@ -19,10 +19,11 @@ from cais.engine.container import Container
 from cais.engine.containers import Containers
 from cais.engine.events import EventBus
 from cais.engine.models import Attached, Endpoint, EndpointSettings
+from cais.engine.network import Member, Network, isolated
 from cais.engine.network_models import HOST_BINDING, LINK_PREFIX
-from cais.engine.network_names import ContainerNames
+from cais.engine.network_names import ContainerNames, names_of
 from cais.engine.network_requests import PRIVATE, SHARED, check_addresses, check_settings
-from cais.engine.networks import Member, Network, Networks, isolated
+from cais.engine.networks import Networks
 from cais.engine.resolvconf import Kind
 from cais.engine.tasks import Tasks
 from cais.engine.text import reason
@@ -94,7 +95,7 @@ class Endpoints:
                 self._attach(container, endpoint, network)
             endpoint.network_id = network.id
         self._publish(container)
-        links = [self._link(endpoint) for endpoint in container.record.endpoints.values() if endpoint.live]
+        links = [self._link(container, endpoint) for endpoint in container.record.endpoints.values() if endpoint.live]
         return NetworkPlan(
             links=tuple(links), gateways=self._gateways(container), resolver=self._wants_resolver(container)
         )
@@ -145,6 +146,7 @@ class Endpoints:
                         network.pools[version].take(address)
                     except Forbidden:
                         _log.error("container %s: its address %s on %s is another's too", record.id, address, name)
+            network.adopt_bridge(endpoint.live.bridge)
             network.join(Member(container, endpoint.live, self._names(container, endpoint, network)))
         published = network_ports.from_record(record)
         if published:
@@ -176,7 +178,7 @@ class Endpoints:
         if lost:
             _log.warning("container %s: links are gone, and made again: %d", container.id, len(lost))
         plan = NetworkPlan(
-            links=tuple(self._link(endpoint) for endpoint in lost),
+            links=tuple(self._link(container, endpoint) for endpoint in lost),
             gateways=self._gateways(container) if lost else (),
             resolver=self._wants_resolver(container) and container.id not in self._resolvers,
         )
@@ -219,7 +221,7 @@ class Endpoints:
         try:
             self._attach(container, endpoint, network)
             plan = NetworkPlan(
-                links=(self._link(endpoint),),
+                links=(self._link(container, endpoint),),
                 gateways=self._gateways(container),
                 resolver=self._wants_resolver(container) and container.id not in self._resolvers,
             )
@@ -280,8 +282,10 @@ class Endpoints:
         )
 
     def _links(self, container: Container) -> list[etcfiles.Link]:
-        """The containers that one on the default bridge knows by names of its own."""
-        found = []
+        """The containers that one on the default bridge knows by names of its own; elsewhere the resolver has them."""
+        found: list[etcfiles.Link] = []
+        if "bridge" not in container.record.endpoints:
+            return found
         for link in container.record.host_config.Links or ():
             name, alias = joining.link_parts(link)
             other = self._containers.find(name)
@@ -307,9 +311,16 @@ class Endpoints:
             live.link = self._link_name(container, network)
             if network.record.driver == "bridge":
                 live.host_link = f"veth{secrets.token_hex(4)[:7]}"
+                live.bridge = self._bridge(network)
         endpoint.live, endpoint.network_id = live, network.id
         network.join(Member(container, live, self._names(container, endpoint, network)))
         self._emit(network, "connect", container)
+
+    def _bridge(self, network: Network) -> str:
+        """A bridge of the network that has room. Raises Conflict, Internal."""
+        if not network.free_bridge():
+            self._networks.extend(network)
+        return network.free_bridge()
 
     def _detach(self, container: Container, endpoint: Endpoint) -> None:
         if endpoint.live is None:
@@ -354,11 +365,10 @@ class Endpoints:
     def _names(container: Container, endpoint: Endpoint, network: Network) -> tuple[str, ...]:
         if not network.record.user_defined:
             return ()
-        names = [container.name, *(endpoint.wanted.Aliases or ()), container.id[:12]]
-        return tuple(dict.fromkeys(name.lower() for name in names))
+        return tuple(dict.fromkeys(name.lower() for name in names_of(container, endpoint)))
 
-    def _link(self, endpoint: Endpoint) -> Link:
-        """What is to be made for an endpoint."""
+    def _link(self, container: Container, endpoint: Endpoint) -> Link:
+        """What is to be made for an endpoint. Who publishes ports may reach itself by them."""
         network, live = self._networks.find(endpoint.network_id), endpoint.live
         if live is None:
             raise Internal(f"nothing is known of the endpoint on network {network.name}")
@@ -372,11 +382,12 @@ class Endpoints:
         return Link(
             name=live.link,
             host_name=live.host_link,
-            parent=record.link,
+            parent=live.bridge or record.link,
             mac=live.mac,
             addresses=tuple(addresses),
             mtu=record.mtu,
             ipv6=bool(live.ipv6),
+            hairpin=container.id in self._forwards,
             isolated=isolated(network),
             kind="veth" if record.driver == "bridge" else record.driver,
             mode=record.options.get(f"{record.driver}_mode") or default_mode,
@@ -469,6 +480,7 @@ class Endpoints:
         forwards = self._ports.serve(published, live.ipv4, live.ipv6)
         self._networks.firewall.publish(forwards)
         self._forwards[container.id] = forwards
+        self._forget_flows(forwards)
 
     def _withdraw(self, container: Container) -> None:
         forwards = self._forwards.pop(container.id, [])
@@ -476,8 +488,14 @@ class Endpoints:
             self._networks.firewall.withdraw(forwards)
         except OSError as error:
             _log.error("container %s: its ports are still published: %s", container.id, reason(error))
+        self._forget_flows(forwards)
         self._ports.release(self._held.pop(container.id, []))
         container.record.published = []
+
+    def _forget_flows(self, forwards: list[Forward]) -> None:
+        if any(forward.protocol == "udp" for forward in forwards):
+            work = asyncio.to_thread(self._networks.firewall.forget, forwards)
+            self._tasks.start(work, "forget flows of datagrams")
 
     def _move_ports(self, container: Container) -> None:
         """The way out of a running container has changed: what is published leads to it there."""
