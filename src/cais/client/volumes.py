@@ -22,7 +22,8 @@ def path(volume: str) -> str:
 
 
 def create(engine: Engine, name: str, driver: str, options: dict[str, str], labels: dict[str, str]) -> VolumeDetail:
-    content: dict[str, object] = {"Name": name, "Driver": driver, "DriverOpts": options, "Labels": labels}
+    content: dict[str, object] = {"Name": name, "Driver": driver}
+    content |= {key: value for key, value in (("DriverOpts", options), ("Labels", labels)) if value}
     found: VolumeDetail = engine.fetch("POST", "/volumes/create", None, content)
     return found
 

@@ -162,13 +162,13 @@ class Volumes:
         finally:
             volume.removing = False
 
-    async def prune(self, filters: Filters) -> PrunedVolumes:
-        """Removes volumes that no container has: anonymous ones, with the filter `all` every one.
+    async def prune(self, filters: Filters, *, everything: bool = False) -> PrunedVolumes:
+        """Removes volumes that no container has: anonymous ones, with the filter `all` or `everything` every one.
 
         Raises InvalidArgument, Conflict while another prune runs.
         """
         filters.validate(PRUNE_FILTERS)
-        everything = filters.boolean("all", default=False)
+        everything = filters.boolean("all", default=everything)
         if self._pruning:
             raise Conflict("a prune operation is already running")
         self._pruning = True
