@@ -23,6 +23,7 @@ from cais.api.http import MAX_VERSION, api_version, error_answer, status_of, ver
 from cais.api.image_extensions import ImageExtensionHandlers
 from cais.api.registries import RegistryHandlers
 from cais.api.system import SystemHandlers
+from cais.api.volume_backup import VolumeBackupHandlers
 from cais.api.volumes import VolumeHandlers
 from cais.engine.engine import Engine
 from cais.engine.tasks import Tasks
@@ -117,6 +118,7 @@ class ApiServer:
             *ExplainHandlers(self._engine).routes(),
             *SystemHandlers(self._engine).routes(),
             *VolumeHandlers(self._engine.volumes).routes(),
+            *VolumeBackupHandlers(self._engine.backup).routes(),
             *RegistryHandlers(self._engine.images.registries).routes(),
             *images.routes(self._engine.images),
             *ImageExtensionHandlers(self._engine.images).routes(),
