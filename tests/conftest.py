@@ -47,6 +47,7 @@ def caisd(session_caisd: Daemon) -> Iterator[Daemon]:
     """The session's caisd, for tests that leave it running. Their containers are removed after each."""
     yield session_caisd
     session_caisd.remove_containers()
+    session_caisd.remove_networks()
 
 
 @pytest.fixture
@@ -77,5 +78,6 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
             reference.import_busybox()
         yield reference
         reference.remove_containers()
+        reference.remove_networks()
     finally:
         shutil.rmtree(folder)

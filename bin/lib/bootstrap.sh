@@ -9,10 +9,10 @@
 
 bootstrap() {
     bootstrap_lock=$project/requirements.lock
-    bootstrap_packages='python3-venv libseccomp2 busybox-static ca-certificates'
+    bootstrap_packages='python3-venv libseccomp2 libnftables1 busybox-static ca-certificates'
     if [ "$1" = dev ]; then
         bootstrap_lock=$project/requirements-dev.lock
-        bootstrap_packages="$bootstrap_packages docker-registry mmdebstrap iproute2 openssl procps skopeo util-linux"
+        bootstrap_packages="$bootstrap_packages docker-registry mmdebstrap iproute2 nftables openssl procps skopeo util-linux"
     fi
     if [ "$project/.venv/.installed-$1" -nt "$bootstrap_lock" ] && [ -x "$project/.venv/bin/python" ]; then
         return 0

@@ -14,13 +14,19 @@ from tests.harness.engine import PROJECT, Daemon
 
 PARITY = PROJECT.parent / "shared/parity"
 RECORDED = PARITY / "scenarios"
-# Not 02-lifecycle: its "stop -t 0" races with a shell that may wake up first, for Docker too.
 SCENARIOS = (
     *(RECORDED / f"{name}.sh" for name in (
-        "01-run", "03-exec-logs-attach", "04-isolation", "05-volumes", "08-images", "10-restart-health", "11-many",
+        "01-run", "02-lifecycle", "03-exec-logs-attach", "04-isolation", "05-volumes", "06-networks", "07-ports",
+        "08-images", "09-build", "10-restart-health", "11-many",
     )),
     Path(__file__).parent / "scenarios/listing-and-waiting.sh",
 )  # fmt: skip
+
+# In these a step races with itself, and against Docker too: the shell that "stop -t 0" ends may wake up first; "ps"
+# may have looked before the shell has made the "grep" that it counts (4 of 30 plays on Docker 20.10). They differ
+# when every one of a few plays does.
+RACING = ("02-lifecycle", "04-isolation")
+PLAYS_OF_RACING = 4
 
 
 def _clients(caisd: Daemon, folder: Path) -> dict[str, str]:
@@ -31,11 +37,20 @@ def _clients(caisd: Daemon, folder: Path) -> dict[str, str]:
     return {"docker": f"docker -H {caisd.host}", "cais": str(command)}
 
 
-@pytest.mark.parametrize("client", ["docker", "cais"])
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.stem)
+CASES = [(client, scenario) for scenario in SCENARIOS for client in ("docker", "cais")]
+
+
+@pytest.mark.parametrize(("client", "scenario"), CASES, ids=lambda value: getattr(value, "stem", value))
 def test_a_recorded_scenario_is_the_same(caisd: Daemon, tmp_path: Path, client: str, scenario: Path) -> None:
     if not PARITY.is_dir():
         pytest.skip("the player of scenarios is not beside this tree (../shared/parity)")
     command = [sys.executable, str(PARITY / "parity"), "--b", _clients(caisd, tmp_path)[client], str(scenario)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=170, env=caisd.environment())
-    assert done.returncode == 0, done.stdout + done.stderr
+    plays = PLAYS_OF_RACING if scenario.stem in RACING else 1
+    answers: list[str] = []
+    environment = caisd.environment()
+    while len(answers) < plays:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=170, env=environment)
+        if done.returncode == 0:
+            return
+        answers.append(done.stdout + done.stderr)
+    pytest.fail("\n".join(answers))

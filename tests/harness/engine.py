@@ -1,5 +1,6 @@
 """A container engine under test: a caisd of our own, with its own folders and socket, and the clients that reach it."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -136,6 +137,11 @@ class Engine:
 
         wait_until(none_left, 20)
 
+    def remove_networks(self) -> None:
+        """Remove every network that nobody is on, those that are always there apart."""
+        answer = self.ask("POST", "/networks/prune")
+        assert answer.status == 200, answer.body
+
     def _run(
         self,
         arguments: Sequence[str],
@@ -158,13 +164,16 @@ class Engine:
 class Daemon(Engine):
     """A caisd of our own. Its folders are made by `start` and removed by `destroy`."""
 
-    def __init__(self, *, root: Path | None = None, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, *, root: Path | None = None, options: Sequence[str] = (), variables: dict[str, str] | None = None
+    ) -> None:
         # Short: the path of a unix socket has at most 107 bytes.
         self.root = root or Path(tempfile.mkdtemp(prefix=host.SESSION_ROOT_PREFIX))
         self.data_root = self.root / "data"
         self.exec_root = self.root / "run"
         self.log = self.root / "caisd.log"
         self.options = tuple(options)
+        self.variables = variables or {}
         self._process: subprocess.Popen[bytes] | None = None
         super().__init__(str(self.exec_root / "cais.sock"), self.root)
 
@@ -172,6 +181,11 @@ class Daemon(Engine):
     def pid(self) -> int:
         assert self._process is not None, "caisd is not started"
         return self._process.pid
+
+    @property
+    def mark(self) -> str:
+        """What this engine's table of the firewall is called, and its links are marked with."""
+        return f"cais-{hashlib.sha256(str(self.exec_root).encode()).hexdigest()[:12]}"
 
     @property
     def spawner_pid(self) -> int:
@@ -208,7 +222,12 @@ class Daemon(Engine):
         """Start caisd and wait until it answers."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(), cwd="/"
+                self.command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env=self.environment() | self.variables,
             )
         deadline = time.monotonic() + seconds
         while not self.answers():
@@ -254,6 +273,7 @@ class Daemon(Engine):
             status = self.stop()
             assert status == 0, f"caisd ended with {status}: {self.log_text()}"
             wait_until(lambda: not host.processes_naming(str(self.root)), 10, self._remaining)
+            wait_until(lambda: not host.marked(self.mark), 5, lambda: f"left: {host.marked(self.mark)}")
         finally:
             self._kill_remaining()
             shutil.rmtree(self.root, ignore_errors=True)

@@ -195,6 +195,13 @@ def _firewall() -> list[str]:
     return tables.stdout.splitlines()
 
 
+def marked(mark: str) -> list[str]:
+    """The links and the rules of the firewall that carry this mark of an engine."""
+    links = subprocess.run(["ip", "-d", "-o", "link"], check=True, capture_output=True, text=True, timeout=30).stdout
+    rules = subprocess.run(["nft", "list", "ruleset"], check=True, capture_output=True, text=True, timeout=30).stdout
+    return [line.strip() for line in (*links.splitlines(), *rules.splitlines()) if mark in line]
+
+
 def _cgroups() -> list[str]:
     return [str(path) for path in cgroup_folders("cais")]
 

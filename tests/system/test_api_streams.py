@@ -6,6 +6,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -57,12 +58,12 @@ class Stream:
 
     def frames(self) -> list[tuple[int, bytes]]:
         """Everything up to the end of a multiplexed stream, joined by stream number, in order."""
-        data, found = self.rest(), []
-        while data:
-            number, length = struct.unpack(">BxxxI", data[:8])
-            found.append((number, data[8 : 8 + length]))
-            assert len(data) >= 8 + length
-            data = data[8 + length :]
+        data, found, start = self.rest(), [], 0
+        while start < len(data):
+            number, length = struct.unpack_from(">BxxxI", data, start)
+            found.append((number, data[start + 8 : start + 8 + length]))
+            start += 8 + length
+        assert start == len(data)
         return found
 
 
@@ -88,6 +89,10 @@ def _exec(daemon: Daemon, container: str, *command: str, **config: object) -> st
     answer = daemon.ask("POST", f"/containers/{container}/exec", body)
     assert answer.status == 201, answer.body
     return answer.json["Id"].text
+
+
+def _log_bytes(daemon: Daemon, container: str) -> int:
+    return (daemon.data_root / "containers" / container / f"{container}-json.log").stat().st_size
 
 
 ATTACH = "attach?stream=1&stdin=1&stdout=1&stderr=1"
@@ -158,6 +163,39 @@ def test_what_was_written_before_can_be_had_first(caisd: Daemon, stream: Stream)
     stream.head()
     stream.socket.sendall(b"go\n")
     assert b"".join(data for _, data in stream.frames()) == b"one\ntwo\n"
+
+
+def test_what_was_written_before_and_what_comes_join_exactly(caisd: Daemon) -> None:
+    script = "i=0; while [ $i -lt 60000 ]; do echo line $i; i=$((i+1)); done; read x"
+    log = {"Type": "json-file", "Config": {"max-size": "300k", "max-file": "100"}}
+    container = _create(caisd, "sh", "-c", script, OpenStdin=True, HostConfig={"LogConfig": log})
+    _start(caisd, container)
+    clients = []
+    for _ in range(12):
+        clients.append(Stream(caisd))
+        clients[-1].ask(f"/containers/{container}/{ATTACH}&logs=1")
+        clients[-1].head()
+        time.sleep(0.02)
+    clients[-1].socket.sendall(b"\n")
+    with ThreadPoolExecutor(len(clients)) as pool:
+        got = list(pool.map(lambda client: b"".join(data for _, data in client.frames()), clients))
+    expected = b"".join(b"line %d\n" % number for number in range(60000))
+    assert [data == expected for data in got] == [True] * len(clients)
+    for client in clients:
+        client.socket.close()
+
+
+def test_a_container_that_ends_while_its_log_is_read_ends_the_stream(caisd: Daemon, stream: Stream) -> None:
+    script = "yes 123456789 | head -n 200000; echo -n ready; read x; echo; echo bye"
+    container = _create(caisd, "sh", "-c", script, OpenStdin=True)
+    _start(caisd, container)
+    ended = f"/containers/{container}/wait"
+    wait_until(lambda: _log_bytes(caisd, container) > 200_000 * 60)
+    stream.ask(f"/containers/{container}/{ATTACH}&logs=1")
+    stream.head()
+    stream.socket.sendall(b"\n")  # nothing is read until the container has ended
+    assert caisd.ask("POST", ended).status == 200
+    assert b"".join(data for _, data in stream.frames()) == b"123456789\n" * 200_000 + b"ready\nbye\n"
 
 
 def test_only_what_was_written_before(caisd: Daemon, stream: Stream) -> None:

@@ -1,10 +1,12 @@
 """A full state folder: what is there can be looked at, stopped and removed, and all is well with room again."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
+from tests.harness.archives import Archive
 from tests.harness.engine import Daemon, wait_until
 
 
@@ -75,3 +77,16 @@ def test_a_full_disk_is_survived(small: SmallDisk) -> None:
     assert small.docker_output("run", "--rm", "--name", "one", "busybox", "echo", "recovered") == "recovered"
     assert small.docker_output("exec", "two", "echo", "works") == "works"
     wait_until(lambda: "Traceback" not in small.log_text())
+
+
+def test_an_image_comes_where_another_is_still_being_deleted(small: SmallDisk) -> None:
+    archive = Archive()
+    for number in range(1500):
+        archive.add(f"f{number}", os.urandom(3000))
+    for number in range(4):  # there is room for one
+        done = subprocess.run(
+            small.command_line("import", "-", f"big:{number}"),
+            input=archive.data, env=small.environment(), check=False, capture_output=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        small.docker_output("rmi", f"big:{number}")

@@ -158,7 +158,11 @@ def test_layers_mounts_and_addresses(cais: Daemon, tmp_path: Path) -> None:
     assert (mounts["/own"]["Type"], mounts["/own"]["Origin"]) == ("tmpfs", "inside")
     assert mounts["/proc/sys"]["Origin"] == "hidden"
     assert not any(item["Missing"] for item in found["Mounts"])
-    assert {item["Name"]: item["Addresses"][0] for item in found["Network"]["Interfaces"]} == {"lo": "127.0.0.1/8"}
+    own = cais.inspect("ex-a")["NetworkSettings"]["Networks"]["bridge"]
+    assert {item["Name"]: item["Addresses"][0] for item in found["Network"]["Interfaces"]} == {
+        "lo": "127.0.0.1/8",
+        "eth0": f"{own['IPAddress'].text}/{own['IPPrefixLen'].number}",
+    }
     assert "(mounted by the container itself)" in cais.docker_output("explain", "ex-a")
 
 

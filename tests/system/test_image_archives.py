@@ -1,9 +1,11 @@
 """Images saved as archives and loaded again, by us and by others: `save`, `load`."""
 
+import asyncio
 import gzip
 import io
 import json
 import lzma
+import os
 import resource
 import subprocess
 import tarfile
@@ -249,8 +251,52 @@ async def test_a_blob_whose_content_has_another_digest_is_refused(images: Images
     with pytest.raises(InvalidArgument, match="another digest"):
         await images.load(body(archive.replace(compressed, bytes(other))))
     assert images.select() == []
+    await images._store.trash.empty()
     for folder in ("blobs/sha256", "layers", "tmp/images"):
         assert list((tmp_path / "one" / folder).iterdir()) == []
+
+
+async def test_what_layers_are_is_said_before_they_come_from_below(images: Images) -> None:
+    layers = [(BASE, "", BASE), (UPPER, "", UPPER)]
+    (image,) = await images.load(body(layout(("a.test/x:1", layers))))
+    found = list(members(await save(images, "a.test/x:1")))
+    (item,) = json.loads(members(await save(images, "a.test/x:1"))["manifest.json"])
+    assert found[-3:] == [f"blobs/sha256/{image.id[7:]}", *item["Layers"]]
+
+
+async def test_an_archive_that_is_cut_anywhere_leaves_nothing(images: Images, others: Images, tmp_path: Path) -> None:
+    await images.load(body(layout(("a.test/x:1", [(BASE, "", BASE), (UPPER, "", UPPER)]))))
+    saved = await save(images, "a.test/x:1")
+    for end in range(512, len(saved) - 1536, 512 * 3):
+        with pytest.raises(InvalidArgument):
+            await others.load(body(saved[:end]))
+    assert others.select() == []
+    await others._store.trash.empty()
+    for folder in ("blobs/sha256", "layers", "tmp/images"):
+        assert list((tmp_path / "other" / folder).iterdir()) == []
+
+
+async def test_a_load_that_is_cancelled_while_layers_are_unpacked_leaves_nothing(
+    images: Images, others: Images, tmp_path: Path
+) -> None:
+    big = Archive().add("big", os.urandom(8 << 20)).data
+    await images.import_(body(big), reference=parse("big:1"))
+    saved = await save(images, "big:1")
+
+    async def stalled() -> AsyncIterator[bytes]:
+        yield saved[: 6 << 20]
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(others.load(stalled()))
+    async with asyncio.timeout(10):
+        while not list((tmp_path / "other" / "tmp" / "images").glob("layer-*/diff/big")):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await others._store.trash.empty()
+    for folder in ("blobs/sha256", "layers", "tmp/images"):
+        assert list((tmp_path / "other" / folder).iterdir()) == []
 
 
 async def test_a_layer_that_is_not_what_its_image_says_is_refused(images: Images) -> None:
@@ -334,6 +380,7 @@ async def test_an_archive_that_is_a_bomb_itself_takes_neither_memory_nor_disk(im
     with pytest.raises(InvalidArgument, match=r"neither manifest\.json nor index\.json"):
         await images.load(body(packed))
     assert peak_kilobytes() - before < 60_000
+    await images._store.trash.empty()
     assert list((tmp_path / "one" / "tmp" / "images").iterdir()) == []
 
 

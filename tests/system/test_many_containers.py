@@ -47,7 +47,7 @@ async def _counted(work: Awaitable[object]) -> int:
 
 async def _inspect(engine: Engine, reference: str) -> None:
     container = engine.containers.find(reference)
-    views.inspect(container, engine.containers, engine.images, engine.settings)
+    views.inspect(container, engine.containers, engine.images, engine.settings, known=engine.networks)
 
 
 async def _run(engine: Engine, identity: str) -> None:

@@ -69,8 +69,9 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
-def left(data_root: Path) -> list[str]:
-    """What is on disk of images beside blobs that wait for the next pull."""
+async def left(images: Images, data_root: Path) -> list[str]:
+    """What stays on disk of images beside blobs that wait for the next pull."""
+    await images._store.trash.empty()
     return [f"{f}/{path.name}" for f in ("layers", "tmp/images") for path in (data_root / f).iterdir()]
 
 
@@ -237,7 +238,7 @@ async def test_an_interrupted_pull_leaves_nothing_tagged_and_whole_blobs_for_the
     began = time.monotonic()
     await asyncio.gather(pulling, return_exceptions=True)
     assert time.monotonic() - began < 2
-    assert tagged(images) == [] and left(tmp_path) == []
+    assert tagged(images) == [] and await left(images, tmp_path) == []
     registry.hooks.clear()
     registry.requests.clear()
     await images.pull(parse(f"{registry.name}/x:1"))
@@ -295,7 +296,7 @@ async def test_a_layer_of_another_digest_is_refused(images: Images, registry: Sc
     registry.blobs[digest_of(SENT_ROOT)] = bytes([*SENT_ROOT[:-1], SENT_ROOT[-1] ^ 1])
     with pytest.raises(InvalidArgument):
         await images.pull(parse(f"{registry.name}/x:1"))
-    assert tagged(images) == [] and left(tmp_path) == []
+    assert tagged(images) == [] and await left(images, tmp_path) == []
 
 
 @pytest.mark.parametrize("data", [SENT_ROOT + b"more", SENT_ROOT[:-1000]], ids=["longer", "shorter"])
@@ -306,7 +307,7 @@ async def test_a_layer_of_another_size_is_refused(
     registry.blobs[digest_of(SENT_ROOT)] = data
     with pytest.raises(InvalidArgument, match="bytes"):
         await images.pull(parse(f"{registry.name}/x:1"))
-    assert tagged(images) == [] and left(tmp_path) == []
+    assert tagged(images) == [] and await left(images, tmp_path) == []
 
 
 async def test_a_layer_that_is_not_the_configuration_s_is_refused(
@@ -315,7 +316,7 @@ async def test_a_layer_that_is_not_the_configuration_s_is_refused(
     registry.add_image((UPPER, SENT_ROOT))
     with pytest.raises(InvalidArgument, match="invalid diffID"):
         await images.pull(parse(f"{registry.name}/x:1"))
-    assert tagged(images) == [] and left(tmp_path) == []
+    assert tagged(images) == [] and await left(images, tmp_path) == []
 
 
 def _manifest_and_index(manifest: Any) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cais.distribution import archive
-from cais.distribution.archive import ArchivedImage, Contents, Member, images_in
+from cais.distribution.archive import ArchivedImage, Contents, Member, expected_layers, images_in
 from cais.distribution.oci import Platform, digest_of
 from cais.distribution.platforms import host_platform
 from cais.errors import InvalidArgument, NotFound
@@ -234,3 +234,13 @@ def test_only_the_image_for_the_platform_asked_for_is_taken(made: Made) -> None:
     assert len(made.images(host_platform())) == 1
     with pytest.raises(NotFound):
         made.images(Platform("riscv64", "linux"))
+
+
+def test_what_layers_are_for_is_known_before_they_are_here(made: Made) -> None:
+    digest = digest_of(config())
+    assert expected_layers(made.contents) == []
+    item = {"Config": f"blobs/sha256/{digest[7:]}", "Layers": ["first", "second"]}
+    made.document("manifest.json", [item, {"Config": "not here", "Layers": []}])
+    assert expected_layers(made.contents) == []
+    made.blob(config())
+    assert expected_layers(made.contents) == [[("first", DIFF_IDS[0]), ("second", DIFF_IDS[1])]]

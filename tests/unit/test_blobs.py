@@ -204,3 +204,17 @@ def test_a_spared_blob_is_unused_but_there(store: BlobStore) -> None:
     assert not store.release(digest, spare=True)
     assert store.unused() == [digest]
     assert store.remove_unused(digest) == 7
+
+
+def test_a_verified_file_becomes_a_blob(store: BlobStore, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"content")
+    digest = digest_of(b"content")
+    store.adopt(file, digest, retain=True)
+    store.adopt(file, digest)
+    assert store.read(digest) == b"content"
+    assert store.size(digest) == 7
+    store.release(digest)
+    assert not store.has(digest)
+    with pytest.raises(Unavailable, match="No such file"):
+        store.adopt(tmp_path / "absent", digest)

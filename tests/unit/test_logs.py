@@ -107,6 +107,20 @@ async def test_a_log_larger_than_a_chunk(path: Path) -> None:
     assert await _read(path, tail=15_000) == data[-7 * 15_000 :]
 
 
+async def test_a_log_up_to_a_size_and_then_the_rest(path: Path) -> None:
+    _write(path.with_name(path.name + ".1"), _line("old\n"))
+    _write(path, _line("a\n"))
+    history = logs.History(path, LogOptions(), framed=False)
+    assert b"".join([chunk async for chunk in history.read()]) == b"old\na\n"
+    with path.open("a") as file:
+        file.write(_line("b\n"))
+        size = file.tell()
+        file.write(_line("c\n"))
+    assert b"".join([chunk async for chunk in history.read(size)]) == b"b\n"
+    assert b"".join([chunk async for chunk in history.read()]) == b"c\n"
+    history.close()
+
+
 class Follower:
     """A follower in the background, and what it has got so far."""
 
@@ -175,6 +189,24 @@ async def test_rotation_is_followed_without_a_loss(path: Path) -> None:
     follower.ended.set_result(None)
     await follower.until(expected)
     await asyncio.wait_for(follower.task, 1)
+
+
+async def test_files_that_are_renamed_while_an_older_one_is_read_lose_nothing(path: Path) -> None:
+    log = JsonFileLog(LogTarget(str(path), 1000, 100))
+    expected = b""
+    for number in range(200):
+        line = b"line %d\n" % number
+        log.write("stdout", line)
+        expected += line
+    got = b""
+    async for chunk in logs.read(path, LogOptions(), framed=False):
+        got += chunk
+        if len(expected) < 4000:
+            for number in range(40):  # about four files a chunk
+                log.write("stdout", b"more %d\n" % number)
+                expected += b"more %d\n" % number
+    log.close()
+    assert got == expected
 
 
 async def test_a_file_that_is_cut_to_nothing_is_read_from_its_start(path: Path) -> None:

@@ -27,6 +27,7 @@ class Process:
         self.input_ended = 0
         self.detached = 0
         self.advanced = 0
+        self.let_in = 0
         self.forgotten: list[Client] = []
 
     def feed(self, data: bytes) -> None:
@@ -41,6 +42,9 @@ class Process:
     def client_detached(self) -> None:
         self.detached += 1
 
+    def client_let_in(self) -> None:
+        self.let_in += 1
+
     def forget(self, client: Client) -> None:
         self.forgotten.append(client)
 
@@ -48,13 +52,15 @@ class Process:
 class Connection:
     """A client, the process that it is attached to, and the other end of its socket."""
 
-    def __init__(self, folder: Path, *, framed: bool = False, stdin: bool = True, keys: bytes = b"") -> None:
+    def __init__(
+        self, folder: Path, *, framed: bool = False, stdin: bool = True, keys: bytes = b"", gate: int = -1
+    ) -> None:
         self.process = Process()
         self.poller = Poller()
         ours, self.socket = socket.socketpair()
         self.socket.setblocking(False)
         options = StreamOptions(stdin, True, True, framed, keys.decode("latin-1"))
-        self.client = Client(self.process, self.poller, ours.detach(), options, str(folder))
+        self.client = Client(self.process, self.poller, ours.detach(), options, str(folder), gate_fd=gate)
 
     def turn(self) -> None:
         """Handle what has happened."""
@@ -386,3 +392,40 @@ def test_the_poller_calls_what_is_watched_and_nothing_else() -> None:
     poller.run_once(0)
     assert calls == [select.EPOLLIN]
     os.close(reader)
+
+
+def test_behind_its_gate_a_client_gets_nothing_and_then_everything(tmp_path: Path) -> None:
+    gate, opener = os.pipe()
+    connection = Connection(tmp_path, gate=gate)
+    connection.client.send("stdout", b"one ")
+    connection.client.send("stderr", b"two")
+    connection.client.end()
+    assert connection.read() == b""
+    assert connection.client.waits
+    os.write(opener, b"\0")
+    os.close(opener)
+    connection.turn()
+    assert connection.read() == b"one two"
+    assert not connection.client.open
+    assert connection.process.let_in == 1
+
+
+def test_input_is_taken_before_the_gate_is_open(tmp_path: Path) -> None:
+    gate, opener = os.pipe()
+    connection = Connection(tmp_path, gate=gate)
+    connection.type(b"hello")
+    assert connection.process.input == b"hello"
+    connection.client.close()
+    os.close(opener)
+    assert connection.process.let_in == 1
+
+
+def test_a_gate_that_closes_ends_the_client(tmp_path: Path) -> None:
+    gate, opener = os.pipe()
+    connection = Connection(tmp_path, gate=gate)
+    connection.client.send("stdout", b"x")
+    os.close(opener)
+    connection.turn()
+    assert not connection.client.open
+    assert connection.read() == b""
+    assert connection.process.forgotten == [connection.client]

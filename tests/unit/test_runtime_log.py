@@ -242,3 +242,18 @@ def test_a_folder_that_is_gone_loses_lines_and_nothing_else(tmp_path: Path) -> N
     log.write("stdout", b"found\n")
     log.close()
     assert [record["log"] for record in records(tmp_path / "missing/log")] == ["found\n"]
+
+
+def test_while_it_is_held_no_other_file_begins(tmp_path: Path) -> None:
+    log = JsonFileLog(target(tmp_path, max_bytes=100, max_files=3))
+    log.hold(True)
+    for number in range(10):
+        log.write("stdout", b"line %d\n" % number)
+    assert log.size == (tmp_path / "log").stat().st_size > 100
+    assert not (tmp_path / "log.1").exists()
+    log.hold(False)
+    log.write("stdout", b"another\nunfinished")
+    assert log.unfinished("stdout") == b"unfinished"
+    assert [record["log"] for record in records(tmp_path / "log")] == ["another\n"]
+    assert len(records(tmp_path / "log.1")) == 10
+    log.close()

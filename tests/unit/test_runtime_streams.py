@@ -415,3 +415,21 @@ def test_a_terminal_is_hung_up_at_the_end_of_its_process(terminal: Terminal) -> 
     with pytest.raises(OSError, match="Input/output error"):
         os.write(terminal.slave, b"x")
     os.close(terminal.slave)
+
+
+def test_a_client_behind_the_log_gets_what_is_in_no_file_yet(process: Process) -> None:
+    os.write(process.stdout, b"whole\nunfini")
+    process.turn()
+    ours, client = socket.socketpair()
+    gate, opener = os.pipe()
+    size = process.streams.attach_behind(ours.detach(), RAW, gate)
+    assert size == (process.folder / "log").stat().st_size > 0
+    os.write(process.stdout, b"shed\n")
+    process.turn()
+    assert process.streams.clients_wait
+    os.write(opener, b"\0")
+    os.close(opener)
+    process.exit()
+    client.setblocking(False)
+    assert everything(client, process) == b"unfinished\n"
+    assert not process.streams.clients_wait

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from cais.engine.trash import Trash
 
 
@@ -87,3 +89,60 @@ def _write_for_a_while(folder: Path) -> None:
             (folder / f"f{number}").touch()
         except FileNotFoundError:
             return
+
+
+async def test_what_other_threads_throw_away_is_deleted_and_can_be_awaited(tmp_path: Path) -> None:
+    trash = Trash(tmp_path / "tmp")
+    trash.open()
+    folders = [_folder(tmp_path / f"c{number}") for number in range(20)]
+    await asyncio.gather(*(asyncio.to_thread(trash.throw, folder) for folder in folders[:10]))
+    await asyncio.gather(*(asyncio.to_thread(trash.delete_later, folder) for folder in folders[10:]))
+    await trash.empty()
+    assert not any(folder.exists() for folder in folders)
+    assert list((tmp_path / "tmp").iterdir()) == []
+    await trash.close()
+
+
+def _many_files(folder: Path) -> Path:
+    folder.mkdir()
+    for number in range(20_000):
+        os.mknod(folder / str(number))
+    return folder
+
+
+async def test_a_close_finishes_what_it_can_and_leaves_the_rest_for_the_next_start(tmp_path: Path) -> None:
+    trash = Trash(tmp_path / "tmp")
+    trash.open()
+    trash.throw(_folder(tmp_path / "small"))
+    await trash.close()
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+    trash = Trash(tmp_path / "tmp")
+    trash.open()
+    trash.throw(_many_files(tmp_path / "large"))
+    began = time.monotonic()
+    await trash.close(0.02)
+    assert time.monotonic() - began < 1
+    (left,) = (tmp_path / "tmp").iterdir()
+    assert 0 < len(list(left.iterdir())) < 20_000
+
+    trash = Trash(tmp_path / "tmp")
+    trash.open()
+    await trash.empty()
+    assert not left.exists()
+    await trash.close()
+
+
+async def test_room_is_waited_for_only_where_the_disk_is_nearly_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trash = Trash(tmp_path / "tmp")
+    trash.open()
+    folder = _many_files(tmp_path / "c")
+    trash.throw(folder)
+    trash.make_room()
+    assert list((tmp_path / "tmp").iterdir()) != []
+    monkeypatch.setattr("cais.engine.trash._ROOM_BYTES", 1 << 62)
+    await asyncio.to_thread(trash.make_room)
+    assert list((tmp_path / "tmp").iterdir()) == []
+    await trash.close()

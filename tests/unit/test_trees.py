@@ -1,6 +1,7 @@
 """Removing folders."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,14 @@ def test_what_cannot_be_removed_is_told_and_the_rest_goes(tmp_path: Path) -> Non
         remove_tree(tmp_path / "tree")
     assert not (tmp_path / "tree" / "open").exists()
     closed.chmod(0o700)
+
+
+def test_a_removal_that_is_stopped_leaves_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "tree" / "a").mkdir(parents=True)
+    stopped = threading.Event()
+    stopped.set()
+    remove_tree(tmp_path / "tree", stopped)
+    assert (tmp_path / "tree" / "a").exists()
+    stopped.clear()
+    remove_tree(tmp_path / "tree", stopped)
+    assert list(tmp_path.iterdir()) == []

@@ -91,7 +91,7 @@ class ContainerHandlers:
             sizes = None
             if bool_query(request, "size"):
                 sizes = await usage.sizes(container, engine.containers, engine.images)
-            answers.append(views.summary(container, engine.images, sizes))
+            answers.append(views.summary(container, engine.images, engine.networks, sizes))
         return json_answer(answers)
 
     async def inspect(self, request: web.Request) -> web.StreamResponse:
@@ -100,7 +100,11 @@ class ContainerHandlers:
         sizes = None
         if bool_query(request, "size"):
             sizes = await usage.sizes(container, engine.containers, engine.images)
-        return json_answer(views.inspect(container, engine.containers, engine.images, engine.settings, sizes))
+        return json_answer(
+            views.inspect(
+                container, engine.containers, engine.images, engine.settings, known=engine.networks, sizes=sizes
+            )
+        )
 
     async def top(self, request: web.Request) -> web.StreamResponse:
         """GET /containers/{id}/top"""
@@ -111,6 +115,8 @@ class ContainerHandlers:
 
     async def start(self, request: web.Request) -> web.StreamResponse:
         """POST /containers/{id}/start"""
+        if text_query(request, "checkpoint") or text_query(request, "checkpoint-dir"):
+            raise InvalidArgument("checkpoint is only supported in experimental mode")
         await self._engine.lifecycle.start(self._find(request))
         return empty_answer()
 
@@ -144,7 +150,7 @@ class ContainerHandlers:
 
     async def rename(self, request: web.Request) -> web.StreamResponse:
         """POST /containers/{id}/rename"""
-        await self._engine.containers.rename(self._find(request), text_query(request, "name"))
+        await self._engine.rename(self._find(request), text_query(request, "name"))
         return empty_answer()
 
     async def update(self, request: web.Request) -> web.StreamResponse:

@@ -9,7 +9,7 @@ A flag with a value takes whatever comes next; a switch takes a value only with 
 from __future__ import annotations
 
 from cais.cli.units import go_quote
-from cais.cli.values import Mistyped, parse_bool, parse_filter, parse_int
+from cais.cli.values import Mistyped, parse_bool, parse_filter, parse_int, parse_strings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,8 +93,16 @@ def text_list(name: str, text: str, short: str = "", parse: Callable[[str], obje
     return Flag(name, text, short, kind, parse, many=True)
 
 
-def number(name: str, text: str, short: str = "", default: int = 0) -> Flag:
-    return Flag(name, text, short, "int", parse_int, default, default_text=f"(default {default})" if default else "")
+def strings(name: str, text: str, default_text: str = "") -> Flag:
+    """A list whose values may also be given at once, with commas; `Parsed.texts` has them one by one."""
+    return Flag(name, text, "", "strings", parse_strings, many=True, default_text=default_text)
+
+
+def number(name: str, text: str, short: str = "", default: int = 0, *, hidden: bool = False) -> Flag:
+    return Flag(
+        name, text, short, "int", parse_int, default, default_text=f"(default {default})" if default else "",
+        hidden=hidden,
+    )  # fmt: skip
 
 
 def filter_flag() -> Flag:
@@ -171,7 +179,13 @@ class Parsed:
         return value
 
     def texts(self, name: str) -> list[str]:
-        return [item for item in self.items(name) if isinstance(item, str)]
+        found: list[str] = []
+        for item in self.items(name):
+            if isinstance(item, str):
+                found.append(item)
+            elif isinstance(item, list):
+                found += item
+        return found
 
     def pairs(self, name: str) -> dict[str, str]:
         """NAME=VALUE items as a map; one without an equals sign has an empty value."""

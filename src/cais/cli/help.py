@@ -76,7 +76,7 @@ def command_help(path: str, entry: Entry, command: Command) -> str:
     return "\n\n".join(parts)
 
 
-def _table(title: str, commands: Mapping[str, str]) -> str:
+def table(title: str, commands: Mapping[str, str]) -> str:
     lines = [f"  {name:<11} {summary}" for name, summary in commands.items()]
     return "\n".join([f"{title}:", *lines])
 
@@ -91,7 +91,7 @@ def group_help(name: str) -> str:
         [
             f"Usage:  {PROGRAM} {name} COMMAND",
             summary,
-            _table("Commands", _summaries(commands)),
+            table("Commands", _summaries(commands)),
             f"Run '{PROGRAM} {name} COMMAND --help' for more information on a command.",
         ]
     )
@@ -102,9 +102,9 @@ def program_help(flags: Iterable[Flag]) -> str:
         [
             f"Usage:  {PROGRAM} [OPTIONS] COMMAND",
             "A self-sufficient runtime for containers",
-            _table("Common Commands", _summaries(COMMON)),
-            _table("Management Commands", {name: summary for name, (summary, _) in GROUPS.items()}),
-            _table("Commands", _summaries(OTHERS)),
+            table("Common Commands", _summaries(COMMON)),
+            table("Management Commands", {name: summary for name, (summary, _) in GROUPS.items()}),
+            table("Commands", _summaries(OTHERS)),
             "Global Options:\n" + options_block(flags),
             f"Run '{PROGRAM} COMMAND --help' for more information on a command.",
         ]

@@ -27,11 +27,32 @@ def split_fields(text: str) -> list[str]:
     """The fields of one line of CSV. Raises ValueError."""
     import csv  # noqa: PLC0415 -- seldom needed
 
+    _refuse_bare_quotes(text)
     try:
         rows = list(csv.reader([text], strict=True))
     except csv.Error as error:
         raise ValueError(f"parse error on line 1: {error}") from None
     return rows[0] if rows else []
+
+
+def _refuse_bare_quotes(text: str) -> None:
+    """Raises ValueError for quotes inside a field that does not begin with one; others are left to the reader."""
+    start = 0
+    while start < len(text):
+        if text[start] == '"':
+            end = text.find('"', start + 1)
+            while end >= 0 and text[end + 1 : end + 2] == '"':
+                end = text.find('"', end + 2)
+            if end < 0 or text[end + 1 : end + 2] not in {"", ","}:
+                return
+            start = end + 2
+            continue
+        end = text.find(",", start)
+        end = len(text) if end < 0 else end
+        quote = text.find('"', start, end)
+        if quote >= 0:
+            raise ValueError(f'parse error on line 1, column {quote + 1}: bare " in non-quoted-field')
+        start = end + 1
 
 
 def parse_mount(text: str) -> Mount:

@@ -1,4 +1,4 @@
-"""`cais container prune`, `image prune`, `volume prune` and `system prune`."""
+"""`cais container prune`, `image prune`, `volume prune`, `network prune` and `system prune`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _prune_containers(call: Invocation) -> int:
     if not call.flags.on("force") and not confirmed("WARNING! This will remove all stopped containers."):
         return 0
     pruned = system.prune(call.engine, "containers", call.flags.filters())
-    _tell(_removed(pruned), pruned.get("SpaceReclaimed", 0))
+    _tell(removed_of(pruned), pruned.get("SpaceReclaimed", 0))
     return 0
 
 
@@ -44,7 +44,7 @@ def _prune_images(call: Invocation) -> int:
         return 0
     dangling = "false" if given.on("all") else "true"
     pruned = system.prune(call.engine, "images", {**given.filters(), "dangling": [dangling]})
-    _tell(_removed(pruned), pruned.get("SpaceReclaimed", 0))
+    _tell(removed_of(pruned), pruned.get("SpaceReclaimed", 0))
     return 0
 
 
@@ -61,11 +61,19 @@ def _prune_volumes(call: Invocation) -> int:
     if not given.on("force") and not confirmed(warning):
         return 0
     pruned = system.prune(call.engine, "volumes", filters)
-    _tell(_removed(pruned), pruned.get("SpaceReclaimed", 0))
+    _tell(removed_of(pruned), pruned.get("SpaceReclaimed", 0))
     return 0
 
 
-def _removed(pruned: Pruned) -> str:
+def _prune_networks(call: Invocation) -> int:
+    warning = "WARNING! This will remove all custom networks not used by at least one container."
+    if not call.flags.on("force") and not confirmed(warning):
+        return 0
+    out(removed_of(system.prune(call.engine, "networks", call.flags.filters())), end="")
+    return 0
+
+
+def removed_of(pruned: Pruned) -> str:
     """What was removed, a paragraph a kind."""
     paragraphs = [
         _paragraph("Deleted Containers:", pruned.get("ContainersDeleted")),
@@ -130,7 +138,7 @@ def _prune_all(call: Invocation) -> int:
             if error.status == _NOT_IMPLEMENTED:  # an engine without that kind has nothing of it to remove
                 continue
             raise
-        out(_removed(pruned), end="")
+        out(removed_of(pruned), end="")
         space_bytes += pruned.get("SpaceReclaimed", 0)
     _tell("", space_bytes)
     return 0
@@ -142,14 +150,7 @@ def _build_options(call: Invocation) -> dict[str, str]:
 
 _FORCE = switch("force", "Do not prompt for confirmation", "f")
 _FILTER = text_list("filter", 'Provide filter values (e.g. "until=<timestamp>")', "", parse_filter, "filter")
-PRUNE_CONTAINERS = Command(
-    "[OPTIONS]",
-    "",
-    (_FILTER, _FORCE),
-    _prune_containers,
-    0,
-    0,
-)
+PRUNE_CONTAINERS = Command("[OPTIONS]", "", (_FILTER, _FORCE), _prune_containers, 0, 0)
 PRUNE_IMAGES = Command(
     "[OPTIONS]",
     "",
@@ -170,6 +171,7 @@ PRUNE_VOLUMES = Command(
     0,
     0,
 )
+PRUNE_NETWORKS = Command("[OPTIONS]", "", (_FILTER, _FORCE), _prune_networks, 0, 0)
 PRUNE_ALL = Command(
     "[OPTIONS]",
     "",

@@ -32,10 +32,11 @@ _REF_ANNOTATION = "org.opencontainers.image.ref.name"
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file of the archive, where it is kept now."""
+    """A file of the archive, where it is kept now. digest: its content's, where its name says that, verified."""
 
     path: Path
     size_bytes: int
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,23 @@ def images_in(contents: Contents, platform: oci.Platform | None = None) -> list[
     if contents.find("index.json") is not None and contents.find("oci-layout") is not None:
         return _of_layout(contents, platform or host_platform())
     raise InvalidArgument("invalid archive: it has neither manifest.json nor index.json")
+
+
+def expected_layers(contents: Contents) -> list[list[tuple[str, str]]]:
+    """Of an archive that is not whole yet: for each image whose configuration is here, its layers' names and diffIDs.
+
+    The layers are told bottom first. None are known before manifest.json is here. Raises: InvalidArgument.
+    """
+    if contents.find("manifest.json") is None:
+        return []
+    items = oci.decode_document(contents.read("manifest.json"), list[_Item], "manifest.json")
+    expected = []
+    for item in items[:MAX_IMAGES]:
+        if contents.find(item.config) is not None:
+            diff_ids = oci.decode_config(contents.read(item.config)).diff_ids
+            if len(diff_ids) == len(item.layers) <= MAX_LAYERS:
+                expected.append(list(zip(item.layers, diff_ids, strict=True)))
+    return expected
 
 
 def _manifests(contents: Contents) -> dict[str, Found]:

@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from cais.distribution.platforms import matches, parse_platform, platform_text
-from cais.engine import export, joining, mounting, names, validation
+from cais.engine import export, joining, mounting, names, network_requests, validation
 from cais.engine.beginnings import Beginnings
 from cais.engine.container import Container
 from cais.engine.defaults import command, merge
@@ -28,6 +28,7 @@ from cais.engine.events import EventBus
 from cais.engine.host import Host
 from cais.engine.images import Image, Images, ImageUser
 from cais.engine.models import ContainerConfig, CreateRequest, HostConfig, Record, decode_record, encode_record
+from cais.engine.networks import Networks
 from cais.engine.settings import Settings
 from cais.engine.text import printable, reason
 from cais.engine.trash import Trash
@@ -61,6 +62,7 @@ class Containers:
         volumes: Volumes,
         events: EventBus,
         trash: Trash,
+        networks: Networks,
     ) -> None:
         self._settings = settings
         self._host = host
@@ -69,6 +71,7 @@ class Containers:
         self._volumes = volumes
         self._events = events
         self._trash = trash
+        self._networks = networks
         self._by_id: dict[str, Container] = {}
         self._ids = Beginnings()
         self._ids_by_name: dict[str, str] = {}
@@ -181,8 +184,11 @@ class Containers:
         """
         warnings = validation.normalise(request, self._host)
         joining.resolve(request.host_config, self)
+        joining.check_links(request.host_config, self)
+        endpoints = network_requests.endpoints(request, self._networks)
         config = merge(request, image.config.defaults)
         record = self._record(request, config, image, name, container_id or names.new_id())
+        record.endpoints = endpoints
         return Draft(record, warnings)
 
     def check_free(self, name: str) -> None:

@@ -38,6 +38,9 @@ from cais.engine.image_commit import CommitRequest, draft
 from cais.engine.images import Images
 from cais.engine.lifecycle import Lifecycle
 from cais.engine.models import CreateRequest
+from cais.engine.network_changes import NetworkChanges
+from cais.engine.network_endpoints import Endpoints
+from cais.engine.networks import Networks
 from cais.engine.prune import Pruned, Pruning
 from cais.engine.settings import Settings
 from cais.engine.statefolder import StateFolder
@@ -48,6 +51,7 @@ from cais.engine.volume_backup import VolumeBackup
 from cais.engine.volumes import Volumes
 from cais.engine.work import to_the_end
 from cais.errors import CaisError, Conflict, Forbidden, Internal, Unavailable, Unsupported
+from cais.network.watch import Watch
 from cais.runtime.cgroups import CgroupError, open_hierarchy
 from cais.runtime.client import Runtime
 from cais.runtime.errors import StartFailed
@@ -77,6 +81,9 @@ class Engine:
         self._trash = Trash(settings.trash)
         self.volumes = Volumes(settings, self.database, self.events, self._trash)
         self._stack = AsyncExitStack()
+        self.networks = Networks(settings, self.database, self.events)
+        self.endpoints: Endpoints
+        self.network_changes: NetworkChanges
         self.containers: Containers
         self.lifecycle: Lifecycle
         self.adjust: Adjustments
@@ -124,14 +131,26 @@ class Engine:
         """In a process that was forked from the one that opened it: leaves the state folder to that one alone."""
         self._folder.disown()
 
+    async def rename(self, container: Container, name: str) -> None:
+        """Gives a container another name, by which others on its networks find it.
+
+        Raises InvalidArgument, Conflict, NotFound.
+        """
+        await self.containers.rename(container, name)
+        self.endpoints.renamed(container)
+
     async def attach(self, container: Container, connection: socket.socket, options: attach.AttachOptions) -> None:
         """Serves a client on its connection, which is taken over."""
-        earlier = None
+        history = None
         if options.logs:
             wanted = logs.LogOptions(stdout=options.stdout, stderr=options.stderr)
             framed = not (container.record.config.Tty or options.raw)
-            earlier = logs.read(self._log_path(container), wanted, framed)
-        await attach.attach(container, connection, options, self.events, earlier)
+            history = logs.History(self._log_path(container), wanted, framed)
+        try:
+            await attach.attach(container, connection, options, self.events, history)
+        finally:
+            if history is not None:
+                history.close()
 
     def logs(self, container: Container, options: logs.LogOptions) -> AsyncGenerator[bytes, None]:
         """The log of a container, framed unless it has a terminal. Raises Unsupported when it keeps none."""
@@ -219,10 +238,13 @@ class Engine:
         stack.push_async_callback(self._trash.close)
         stack.push_async_callback(self.images.close)
         await self.images.open()
+        await self.networks.load(self.id)
+        stack.push_async_callback(self._close_networks)
         self._wire()
         await self.volumes.open()
         stack.push_async_callback(self.containers.close)
         await self.containers.open()
+        stack.push_async_callback(self.endpoints.close)
         stack.push_async_callback(asyncio.to_thread, _remove_empty_cgroup, settings.cgroup_parent)
         stack.push_async_callback(self._let_go)
         stack.push_async_callback(self._tasks.close)
@@ -233,6 +255,10 @@ class Engine:
             await self.volumes.settle()
         finally:
             await spawner
+        await self.networks.open(self.endpoints.forwards)
+        await self.endpoints.restore()
+        watch = Watch(self._repair_network)
+        stack.push_async_callback(watch.close)
         stack.push_async_callback(self._quiet)
         self.lifecycle.open()
         self._tasks.start(self._warm(), "compile the default seccomp policy")
@@ -240,14 +266,18 @@ class Engine:
     def _wire(self) -> None:
         self.containers = Containers(
             settings=self.settings, host=self.host, database=self.database, images=self.images,
-            volumes=self.volumes, events=self.events, trash=self._trash,
+            volumes=self.volumes, events=self.events, trash=self._trash, networks=self.networks,
+        )  # fmt: skip
+        self.endpoints = Endpoints(
+            networks=self.networks, containers=self.containers, runtime=self.runtime, events=self.events,
+            tasks=self._tasks,
         )  # fmt: skip
         self.execs = Execs(self.settings, self.host, self.containers, self.events)
         self._health = HealthChecks(self.containers, self.execs, self.events, self._tasks)
         self.lifecycle = Lifecycle(
             settings=self.settings, host=self.host, containers=self.containers, images=self.images,
             runtime=self.runtime, events=self.events, tasks=self._tasks, watcher=self._health,
-            volumes=self.volumes,
+            volumes=self.volumes, endpoints=self.endpoints,
         )  # fmt: skip
         self._health.on_unhealthy = self.lifecycle.restart_unhealthy
         self.adjust = Adjustments(
@@ -261,6 +291,7 @@ class Engine:
         self.backup = VolumeBackup(self.volumes, self.containers, self.adjust, self.events, scratch)
         self.images.users = self._users_of
         self.volumes.users = self._users_of_volume
+        self.network_changes = NetworkChanges(self.networks, self.endpoints, self.containers, self.events)
         self._pruning = Pruning(self.containers, self.lifecycle, self.events)
 
     async def _open_runtime(self) -> None:
@@ -279,6 +310,14 @@ class Engine:
         """Nothing is begun any more by itself: no restart, no health check."""
         self.lifecycle.close()
         await self._health.close()
+
+    async def _repair_network(self, gone: set[str]) -> None:
+        await self.networks.repair()
+        if gone:
+            await self.endpoints.repair(gone)
+
+    async def _close_networks(self) -> None:
+        await self.networks.close(any(network.members for network in self.networks))
 
     async def _let_go(self) -> None:
         """Drops the connections to monitors and waiting clients; the containers run on."""

@@ -27,7 +27,7 @@ from cais.engine.host import Host
 from cais.engine.models import ExecConfig, Status, strings
 from cais.engine.settings import Settings
 from cais.engine.signals import parse_signal
-from cais.engine.starting import seccomp_program
+from cais.engine.starting import custom_seccomp, seccomp_program
 from cais.engine.validation import check_environment
 from cais.errors import CaisError, Conflict, Internal, InvalidArgument, NotFound
 from cais.runtime.client import Monitor
@@ -42,19 +42,22 @@ _OTHER_EXIT_CODE: Final = 126
 _KEPT_SECONDS: Final = 300.0
 _ENDED_WITH_CONTAINER: Final = 137
 _NOTE_PREFIX: Final = "exec-"
-_READY_SECONDS: Final = 3.0
+_READY_SECONDS: Final = 1.0
 
 
 class Exec:
     """One exec of a container. `exit_code` is None until it has ended."""
 
-    __slots__ = ("__weakref__", "config", "container", "ended_at", "exit_code", "id", "pid", "request", "started")
+    __slots__ = (
+        "__weakref__", "config", "container", "ended_at", "exit_code", "id", "noted", "pid", "request", "started",
+    )  # fmt: skip
 
     def __init__(self, exec_id: str, container: Container, config: ExecConfig) -> None:
         self.id = exec_id
         self.container = container
         self.config = config
         self.request: ExecRequest | None = None  # what the runtime is asked, from when it is made to the start
+        self.noted = False
         self.started = False
         self.pid = 0
         self.exit_code: int | None = None
@@ -114,8 +117,9 @@ class Execs:
         made = Exec(names.new_id(), container, config)
         container.execs[made.id] = made
         self._by_id[made.id] = made
-        self._get_ready(made)
         self._emit(made, "exec_create")
+        # Not before the caller has its answer: the time until it asks for the start is what this uses
+        asyncio.get_running_loop().call_soon(self._get_ready, made)
         return made
 
     def find(self, exec_id: str) -> Exec:
@@ -197,8 +201,7 @@ class Execs:
     def forget(self, item: Exec) -> None:
         """Drops an exec that nobody will ask for any more."""
         item.container.execs.pop(item.id, None)
-        with contextlib.suppress(OSError):
-            os.unlink(self._note_path(item.container, item.id))
+        self._remove_note(item)
 
     def restore(self, container: Container, monitor: Monitor) -> None:
         """Takes up the execs that a container's monitor knows. Blocks for a moment: it reads small files."""
@@ -220,7 +223,8 @@ class Execs:
         self._emit(item, "exec_start")
         try:
             request, item.request = self._request(item), None
-            self._write_note(item)
+            if not item.noted:
+                self._write_note(item)
             if item.config.Tty:
                 request = replace(request, terminal_size=size)
             item.pid = await monitor.exec(request, attachment)
@@ -234,11 +238,18 @@ class Execs:
     def _get_ready(self, item: Exec) -> None:
         """Have the monitor begin with what the start will need; most clients ask for it at once."""
         monitor = item.container.monitor
-        if monitor is None:
+        if monitor is None or item.started:
             return
         with contextlib.suppress(CaisError):  # the start will say it
             monitor.prepare_exec(self._request(item))
-        asyncio.get_running_loop().call_later(_READY_SECONDS, _stand_down, item, monitor)
+        self._write_note(item)
+        asyncio.get_running_loop().call_later(_READY_SECONDS, self._stand_down, item, monitor)
+
+    def _stand_down(self, item: Exec, monitor: Monitor) -> None:
+        """Nobody has started the exec: what was made ready is not kept."""
+        if not item.started:
+            monitor.forget_exec(item.id)
+            self._remove_note(item)
 
     def _request(self, item: Exec) -> ExecRequest:
         """What the runtime is asked, made once; but for the size of the terminal, which the start brings."""
@@ -249,6 +260,7 @@ class Execs:
                 spec.exec_process(record, item.config, self._host),
                 open_stdin=item.config.AttachStdin,
                 seccomp=seccomp_program(record.host_config, self._host, self._settings),
+                waits_inside=not custom_seccomp(record.host_config),
             )
         return item.request
 
@@ -256,6 +268,12 @@ class Execs:
         note = msgspec.json.encode(Note(item.id, item.config))
         with contextlib.suppress(OSError):  # without the note an exec can still be run, only not taken up again in full
             self._note_path(item.container, item.id).write_bytes(note)
+            item.noted = True
+
+    def _remove_note(self, item: Exec) -> None:
+        item.noted = False
+        with contextlib.suppress(OSError):
+            os.unlink(self._note_path(item.container, item.id))
 
     def _note_path(self, container: Container, exec_id: str) -> Path:
         return self._settings.bundles / container.id / f"{_NOTE_PREFIX}{exec_id}.json"
@@ -278,12 +296,6 @@ class Execs:
         attributes = item.container.event_attributes(execID=item.id)
         text = f"{action}: {command} {' '.join(arguments)}"
         self._events.emit("container", text, item.container.id, attributes)
-
-
-def _stand_down(item: Exec, monitor: Monitor) -> None:
-    """Nobody has started the exec: what was made ready is not kept."""
-    if not item.started:
-        monitor.forget_exec(item.id)
 
 
 def _forgettable(container: Container) -> Iterator[Exec]:

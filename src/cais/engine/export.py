@@ -7,11 +7,15 @@ mounts is in it, and it is gone when its descriptor is closed, whoever dies.
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Final
 
+from cais.engine.image import Image
+from cais.engine.image_archives import leased
+from cais.engine.image_store import ImageStore
 from cais.engine.text import reason
-from cais.errors import Internal
+from cais.errors import Internal, NotFound
 from cais.runtime.merged import merged
 from cais.storage import tartree
 
@@ -28,6 +32,18 @@ async def export(upper: Path, lower: Sequence[str]) -> AsyncGenerator[bytes, Non
     except OSError as error:
         raise Internal(f"cannot export: {reason(error)}") from error
     return _archive(root)
+
+
+async def export_image(store: ImageStore, image: Image) -> AsyncGenerator[bytes, None]:
+    """The archive of an image's files, all layers merged, in pieces. Raises Internal when it cannot be begun."""
+    lower = [str(store.layers.path(chain_id)) for chain_id in reversed(image.layers)]
+    async with leased(store) as lease, store.temporary_folder("export") as empty:
+        if image.layers and lease.keep(image.layers[-1]) is None:
+            raise NotFound(f"No such image: {image.id}")
+        # an overlay has two layers at least
+        async with aclosing(await export(empty, lower or [str(empty)])) as pieces:
+            async for piece in pieces:
+                yield piece
 
 
 async def _archive(root: int) -> AsyncGenerator[bytes, None]:

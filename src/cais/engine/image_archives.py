@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-from cais.distribution.archive import ArchivedImage, Contents, Member, images_in
+from cais.distribution.archive import ArchivedImage, Member, images_in
 from cais.distribution.compression import PIECE_BYTES, decompressed, peek
 from cais.distribution.oci import (
     GZIP_LAYER_TYPE,
@@ -33,15 +33,17 @@ from cais.distribution.oci import (
 )
 from cais.distribution.reference import Reference
 from cais.engine.image import Image, short_id
+from cais.engine.image_staging import Ahead, stage
 from cais.engine.image_store import ImageStore, NewImage
 from cais.engine.progress import Meter, Progress, Report, from_thread, metered
-from cais.engine.work import Pipe, run_blocking, run_with_body, to_the_end
-from cais.errors import InvalidArgument, Unavailable
+from cais.engine.text import reason
+from cais.engine.work import Pipe, Stopped, run_blocking, run_with_body, to_the_end
+from cais.errors import Internal, Unavailable
+from cais.storage import tartree
 from cais.storage.compressing import Compressing
 from cais.storage.layers import Layer, LayerBlob, Lease, chain_id_of
 from cais.storage.sources import Tee
-from cais.storage.tarstream import Entry, Kind, Source, TarReader
-from cais.storage.unpack import write_content
+from cais.storage.tarstream import Source
 
 _BLOB_NAME: Final = re.compile(r"(?:\./)?blobs/sha256/([0-9a-f]{64})")
 _KEPT_AS_RECEIVED: Final = {"gzip": GZIP_LAYER_TYPE, "zstd": ZSTD_LAYER_TYPE}
@@ -97,14 +99,23 @@ async def load_archive(
     Raises: InvalidArgument for an archive of another kind, or one that is damaged; NotFound when it has nothing
         for the platform; Unavailable when the body breaks off or the disk is full.
     """
-    async with store.temporary_folder("load") as folder:
-        contents = await run_with_body(body, lambda pipe: _stage(pipe, folder))
-        archived = await asyncio.to_thread(images_in, contents, platform)
-        async with leased(store) as lease:
-            stopped = threading.Event()
-            loading = _Loading(lease, from_thread(report), stopped)
-            await run_blocking(lambda: loading.unpack_all(archived), stopped.set)
-            return [await _store(store, image, now, report) for image in archived]
+    async with store.temporary_folder("load") as folder, leased(store) as lease:
+        stopped = threading.Event()
+        loading = _Loading(lease, from_thread(report), stopped)
+        ahead = Ahead(loading.unpack, stopped)
+        try:
+            contents = await run_with_body(body, lambda pipe: stage(pipe, folder, ahead))
+            archived = await asyncio.to_thread(images_in, contents, platform)
+
+            def unpack() -> None:
+                ahead.finish()
+                loading.unpack_all(archived)
+
+            await run_blocking(unpack, stopped.set)
+        finally:
+            stopped.set()
+            await to_the_end(asyncio.to_thread(ahead.finish))
+        return [await _store(store, image, now, report) for image in archived]
 
 
 @asynccontextmanager
@@ -135,38 +146,6 @@ async def _store(store: ImageStore, archived: ArchivedImage, now: str, report: R
     return image
 
 
-def _stage(pipe: Pipe, folder: Path) -> Contents:
-    """Write the members of an archive to files with names of our own."""
-    contents = Contents()
-    reader = TarReader(decompressed(pipe))
-    for number, entry in enumerate(reader):
-        name = os.fsdecode(entry.name)
-        match entry.kind:
-            case Kind.FILE:
-                path = folder / str(number)
-                _keep(path, name, entry, reader)
-                contents.add_file(name, Member(path, entry.size))
-            case Kind.SYMLINK | Kind.HARDLINK:
-                contents.add_link(name, os.fsdecode(entry.link), hard=entry.kind is Kind.HARDLINK)
-            case _:
-                continue
-    reader.drain()
-    return contents
-
-
-def _keep(path: Path, name: str, entry: Entry, reader: TarReader) -> None:
-    """Write one member. Raises: InvalidArgument when its name is a digest that its content does not have."""
-    named = _BLOB_NAME.fullmatch(name)
-    hashed = hashlib.sha256() if named else None
-    with open(path, "xb", buffering=0) as file:
-        try:
-            write_content(file.fileno(), entry.size, reader.chunks(), hashed)
-        except OSError as error:
-            raise Unavailable(f"keep the archive: {error.strerror}") from error
-    if named and hashed and hashed.hexdigest() != named[1]:
-        raise InvalidArgument(f"invalid archive: the content of {name!r} has another digest")
-
-
 @dataclass(frozen=True, slots=True)
 class _Loading:
     """Unpacking the layers of loaded images, one after the other, those below first. Blocks."""
@@ -182,20 +161,98 @@ class _Loading:
                 parent = self._layer(member, parent, diff_id)
 
     def _layer(self, member: Member, parent: str | None, diff_id: str) -> str:
-        chain_id = chain_id_of(parent, diff_id)
-        known = self.lease.keep(chain_id)
+        with open(member.path, "rb", buffering=0) as file:
+            self.unpack(file, member, parent, diff_id)
+        return chain_id_of(parent, diff_id)
+
+    def unpack(self, source: Source, member: Member, parent: str | None, diff_id: str) -> None:
+        """Unpack a layer from the content of a member of the archive, unless it is here already."""
+        known = self.lease.keep(chain_id_of(parent, diff_id))
         if known is None or not self.lease.archives(known):  # loading again repairs what has no blob
             meter = Meter(self.report, "Loading layer", short_id(diff_id), member.size_bytes, self.stopped)
-            unpack_file(self.lease, member.path, parent, diff_id, meter)
-        return chain_id
+            unpack_member(self.lease, source, member, meter, parent=parent, diff_id=diff_id)
 
 
-def unpack_file(lease: Lease, path: Path, parent: str | None, diff_id: str | None, meter: Meter) -> Layer:
-    """Unpack a layer's archive from a file, see `unpack_stream`. Raises also: Stopped when the meter says so."""
+def unpack_file(lease: Lease, path: Path, meter: Meter) -> Layer:
+    """Unpack a base layer's archive from a file, see `unpack_stream`. Raises also: Stopped when the meter says so."""
     with open(path, "rb", buffering=0) as file:
-        layer = unpack_stream(lease, metered(file, meter), parent, diff_id)
+        layer = unpack_stream(lease, metered(file, meter))
     meter.tell()
     return layer
+
+
+def unpack_member(
+    lease: Lease, source: Source, member: Member, meter: Meter, *, parent: str | None, diff_id: str
+) -> None:
+    """Unpack a layer from the content of a member of an archive; one that is compressed becomes the blob itself.
+
+    Blocks. Raises: as `unpack_stream`; Stopped when the meter says so.
+    """
+    format_, whole = peek(metered(source, meter))
+    media_type = _KEPT_AS_RECEIVED.get(format_)
+    if member.digest and media_type:
+        layer = lease.unpack(decompressed(whole), parent, diff_id)
+        while whole.read(PIECE_BYTES):  # at the end of one that arrives, it is verified
+            pass
+        if not lease.archives(layer):
+            lease.adopt(member.path, member.digest)
+            lease.attach(layer, LayerBlob(member.digest, media_type, member.size_bytes))
+    else:
+        unpack_stream(lease, whole, parent, diff_id)
+    meter.tell()
+
+
+def repack(lease: Lease, layer: Layer, folder: Path) -> LayerBlob:
+    """Make the blob of a layer that was made here: its files, packed and compressed; the lease keeps both. Blocks.
+
+    Raises: Unavailable when the files do not give the archive that the layer has its digest from.
+    """
+    writer = lease.blobs.writer(None)
+    hashed = hashlib.sha256()
+    try:
+        root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            packed = Packed(tartree.pack(root, layer=True), f"layer {layer.diff_id}")
+            with Compressing(Tee(packed, hashed.update), writer) as compressing:
+                while compressing.read(PIECE_BYTES):
+                    pass
+                compressing.finish()
+        finally:
+            os.close(root)
+        if "sha256:" + hashed.hexdigest() != layer.diff_id:
+            raise Unavailable(
+                f"the archive of layer {layer.diff_id} is not here any more, or was damaged: "
+                "pull or load its image again"
+            )
+        blob = LayerBlob(lease.commit(writer), GZIP_LAYER_TYPE, writer.offset)
+        lease.attach(layer, blob)
+        return blob
+    except OSError as error:
+        raise Unavailable(f"pack layer {layer.diff_id}: {error.strerror}") from error
+    finally:
+        writer.abort()
+
+
+class Packed:
+    """The pieces of an archive of `what` as a source. stopped: reading raises Stopped once it is set."""
+
+    def __init__(self, pieces: Iterator[bytes], what: str, stopped: threading.Event | None = None) -> None:
+        self._pieces = pieces
+        self._what = what
+        self._stopped = stopped
+        self._rest = memoryview(b"")
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes. Raises: Internal when the tree cannot be read."""
+        if self._stopped is not None and self._stopped.is_set():
+            raise Stopped
+        if not self._rest:
+            try:
+                self._rest = memoryview(next(self._pieces, b""))
+            except OSError as error:
+                raise Internal(f"cannot read {self._what}: {reason(error)}") from error
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(piece)
 
 
 def unpack_stream(

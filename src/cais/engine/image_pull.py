@@ -147,7 +147,7 @@ class Puller:
 
             def unpack() -> Layer:
                 meter = Meter(telling, "Extracting", reference.tag, length, stopped)
-                return unpack_file(lease, made.archive, None, None, meter)
+                return unpack_file(lease, made.archive, meter)
 
             layer = await run_blocking(unpack, stopped.set)
             report(Progress("Pull complete", short_id(layer.diff_id)))

@@ -19,14 +19,15 @@ from cais.distribution.oci import ImageConfig, Manifest, decode_config
 from cais.distribution.reference import Reference, is_hex_id, parse
 from cais.engine import image_tables
 from cais.engine.image import Image
+from cais.engine.image_steps import Steps
 from cais.engine.image_tables import ImageManifest, Insertion, NewImage, Removal, Row, Tables
+from cais.engine.trash import Trash
 from cais.engine.work import to_the_end
 from cais.errors import CaisError, NotFound, Unavailable
 from cais.linux.fs import spread_folders
 from cais.storage.blobs import BlobStore
 from cais.storage.database import Database
 from cais.storage.layers import LayerStore, chain_ids
-from cais.storage.trees import remove_tree
 
 __all__ = ["Events", "ImageManifest", "ImageStore", "NewImage", "Removal"]
 
@@ -47,8 +48,16 @@ class ImageStore:
 
     def __init__(self, database: Database, data_root: Path) -> None:
         self.temporary = data_root / "tmp" / "images"
-        self.blobs = BlobStore(data_root / "blobs" / "sha256", self.temporary)
-        self.layers = LayerStore(data_root / "layers", self.temporary, self.blobs)
+        self.trash = Trash(self.temporary)
+        self.blobs = BlobStore(data_root / "blobs" / "sha256", self.temporary, make_room=self.trash.make_room)
+        self.layers = LayerStore(
+            data_root / "layers",
+            self.temporary,
+            self.blobs,
+            discard=self.trash.delete_later,
+            make_room=self.trash.make_room,
+        )
+        self.steps = Steps(database, self.layers)
         self._database = database
         self._images: dict[str, Image] = {}
         self._references: dict[str, str] = {}
@@ -56,12 +65,11 @@ class ImageStore:
         self._manifests: dict[str, dict[str, ImageManifest]] = {}
         self._listed: set[str] = set()
         self._lock = asyncio.Lock()
-        self._sweeper: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Read what there is, and sweep what a crash has left; removing that goes on in the background."""
         tables = await self._database.run(image_tables.read)
-        images, lost, leftovers = await asyncio.to_thread(self._open_folders, tables)
+        images, lost, lost_steps = await asyncio.to_thread(self._open_folders, tables)
         self._images = images
         for name, image_id in tables.references:
             if image_id in images:
@@ -70,15 +78,14 @@ class ImageStore:
         for image_id in images:
             self._refresh(image_id)
         self._listed = set(tables.blobs)
+        await self._database.run(lambda connection: image_tables.delete_steps(connection, lost_steps))
         await self._database.run(lambda connection: image_tables.forget(connection, lost))
         await self._forget_blobs()
-        self._sweeper = asyncio.ensure_future(asyncio.to_thread(_sweep, leftovers))
+        self.trash.open()
 
     async def close(self) -> None:
-        """Wait for what goes on in the background."""
-        if self._sweeper is not None:
-            await self._sweeper
-            self._sweeper = None
+        """Give what is being deleted in the background some seconds more."""
+        await self.trash.close()
 
     @asynccontextmanager
     async def temporary_folder(self, purpose: str) -> AsyncIterator[Path]:
@@ -88,7 +95,7 @@ class ImageStore:
             await to_the_end(asyncio.to_thread(folder.mkdir, 0o700))
             yield folder
         finally:
-            await to_the_end(asyncio.to_thread(remove_tree, folder))
+            await to_the_end(asyncio.to_thread(self.trash.throw, folder))
 
     # -- questions
 
@@ -187,6 +194,7 @@ class ImageStore:
             chain = [self.layers.get(chain_id) for chain_id in chain_ids(new.config.diff_ids)]
             names = {str(reference): reference for reference in new.references}
             archives = {layer.diff_id: self.layers.archives(layer.diff_id) for layer in chain}
+            await asyncio.to_thread(self.layers.settle, [layer.chain_id for layer in chain])
             manifest = await asyncio.to_thread(self._put_documents, new)
             try:
                 insertion = Insertion(new, chain, names, now, archives, manifest)
@@ -269,6 +277,7 @@ class ImageStore:
                     raise
                 # a full disk: the files go first, to make room; what the database still lists then is dropped at start
                 removed = await asyncio.to_thread(self._remove_files, gone)
+                await self.trash.empty()
                 await self._database.run(lambda connection: image_tables.delete(connection, removal))
             except BaseException:
                 self._images, self._references, self._names = before
@@ -330,8 +339,8 @@ class ImageStore:
         self._images[image_id] = image
         return image
 
-    def _open_folders(self, tables: Tables) -> tuple[dict[str, Image], list[str], list[Path]]:
-        """Open the stores; returns the images, the ids of those that are damaged, and what is to be removed."""
+    def _open_folders(self, tables: Tables) -> tuple[dict[str, Image], list[str], list[str]]:
+        """Open the stores; returns the images, and the ids of those that are damaged, and of such steps of builds."""
         self.temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
         spread_folders(self.temporary)  # where layers are unpacked
         self.blobs.open([*(row.id for row in tables.images), *tables.blobs])
@@ -350,9 +359,10 @@ class ImageStore:
         for image_id, manifest in tables.manifests:
             if image_id in images and self.blobs.retain(manifest.digest):
                 self._add_manifest(image_id, manifest)
+        lost_steps = self.steps.load(tables.steps)
         self.layers.release(self._keep_unused())
         self._drop_old_blobs(tables)
-        return images, lost, list(self.temporary.iterdir())
+        return images, lost, lost_steps
 
     def _drop_old_blobs(self, tables: Tables) -> None:
         oldest = time.time() - SPARE_BLOBS_SECONDS
@@ -372,11 +382,3 @@ class ImageStore:
             self.layers.retain(chain[-1].chain_id)
         size_bytes = sum(layer.size_bytes for layer in chain)
         return Image(row.id, config, (), (), size_bytes, row.parent, row.last_tagged, row.hidden)
-
-
-def _sweep(leftovers: Iterable[Path]) -> None:
-    for path in leftovers:
-        try:
-            remove_tree(path)
-        except OSError as error:
-            _log.warning("remove leftover %s: %s", path, error)

@@ -107,6 +107,11 @@ class Images:
         """
         return image_filters.select(self._store, filters or Filters(), everything)
 
+    @property
+    def store(self) -> ImageStore:
+        """Where images and layers are: for builds, which make both."""
+        return self._store
+
     def history(self, image: Image) -> list[HistoryItem]:
         """The steps that made an image, newest first."""
         return image_filters.history(self._store, image)

@@ -52,6 +52,23 @@ def resolve(hc: HostConfig, containers: Known) -> None:
                 raise InvalidArgument(error.message) from error
 
 
+def check_links(hc: HostConfig, containers: Known) -> None:
+    """Raises InvalidArgument for a link to a container that does not exist."""
+    for link in hc.Links or ():
+        name = link_parts(link)[0]
+        try:
+            containers.find(name)
+        except NotFound as error:
+            raise InvalidArgument(f"could not get container for {name}: {error.message}") from error
+
+
+def link_parts(link: str) -> tuple[str, str]:
+    """The container and the alias of `NAME`, `NAME:ALIAS` or, as inspect shows it, `/NAME:/OWN/ALIAS`."""
+    name, _, alias = link.partition(":")
+    name = name.lstrip("/")
+    return name, alias.rpartition("/")[2] or name
+
+
 def join(container: Container, containers: Known, layers_of: Callable[[str], tuple[str, ...]]) -> Joined:
     """What a container that is about to start joins. layers_of: the layers of an image, topmost first.
 

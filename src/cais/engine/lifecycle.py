@@ -20,6 +20,7 @@ from cais.engine.events import EventBus
 from cais.engine.host import Host
 from cais.engine.images import Images
 from cais.engine.models import Asker, OomRecord, SentSignal, Status
+from cais.engine.network_endpoints import Endpoints
 from cais.engine.settings import Settings
 from cais.engine.signals import parse_signal
 from cais.engine.tasks import Tasks
@@ -67,6 +68,7 @@ class Lifecycle:
         tasks: Tasks,
         watcher: Watcher,
         volumes: Volumes,
+        endpoints: Endpoints,
     ) -> None:
         self._settings = settings
         self._host = host
@@ -77,6 +79,7 @@ class Lifecycle:
         self._tasks = tasks
         self._watcher = watcher
         self._volumes = volumes
+        self._endpoints = endpoints
         self._open = False
         self._opened_at = 0.0
         self._restarting = asyncio.Semaphore(RESTARTS_AT_ONCE)
@@ -238,6 +241,7 @@ class Lifecycle:
                 frozen = await asyncio.to_thread(resources.is_frozen, container.record, self._settings)
                 self._set_running(container, monitor, Status.PAUSED if frozen else Status.RUNNING, fresh=False)
                 await self._volumes.use(container.id, container.record.mounts, adopted=True)
+                self._endpoints.adopt(container)
         finally:
             container.starting = False
             early, container.early_events = container.early_events, []
@@ -259,6 +263,7 @@ class Lifecycle:
         state.status = Status.RESTARTING if self._comes_back(container) else Status.EXITED
         self._watcher.halt(container)
         self._tasks.start(self._release_volumes(container), f"volumes of container {container.id[:12]}")
+        self._endpoints.end(container)
         for item in container.execs.values():
             item.end_with_container()
         ran_seconds = _ran_seconds(container)
@@ -363,8 +368,10 @@ class Lifecycle:
         folder = self._containers.folder(container.id)
         joined = joining.join(container, self._containers, self._images.folders_of)
         await self._volumes.use(container.id, container.record.mounts)
+        network = self._endpoints.begin(container)
         request = await asyncio.to_thread(
-            starting.prepare, container.record, self._host, self._settings, folder, lower, joined=joined
+            starting.prepare, container.record, self._host, self._settings, folder, lower, joined=joined,
+            network=network, around=self._endpoints.surroundings(container),
         )  # fmt: skip
         clients = [
             Attachment(item.connection.fileno(), item.stdin, item.stdout, item.stderr, item.framed, item.detach_keys)
@@ -375,6 +382,7 @@ class Lifecycle:
         except StartFailed as error:
             raise starting.translate(error) from error
         self._set_running(container, monitor)
+        self._endpoints.started(container)
         container.drop_waiting_clients()
         self._containers.save(container)
         self._events.emit("container", "start", container.id, container.event_attributes())
@@ -400,6 +408,7 @@ class Lifecycle:
 
     async def _start_failed(self, container: Container, error: CaisError) -> None:
         """Records why a container could not be started; one that was to be removed at its end is removed."""
+        self._endpoints.end(container)
         cause = error.__cause__
         code = _EXIT_CODES.get(cause.reason, _OTHER_EXIT_CODE) if isinstance(cause, StartFailed) else _OTHER_EXIT_CODE
         state = container.record.state

@@ -62,6 +62,7 @@ def _tests(containers: Containers, images: Images, filters: Filters) -> list[Cal
     before = [_created_ns(containers, value) for value in filters.get("before")]
     since = [_created_ns(containers, value) for value in filters.get("since")]
     ancestors = {image_id for value in filters.get("ancestor") for image_id in _image_ids(images, value)}
+    published = [_ports("publish", value) for value in filters.get("publish")]
     exposed = [_ports("expose", value) for value in filters.get("expose")]
     tests: dict[str, Callable[[Container], bool]] = {
         "id": lambda item: filters.prefix("id", item.id) or filters.matches("id", item.id),
@@ -76,10 +77,10 @@ def _tests(containers: Containers, images: Images, filters: Filters) -> list[Cal
         "since": lambda item: item.record.created_ns > max(since),
         "ancestor": lambda item: item.record.image_id in ancestors,
         "health": lambda item: filters.exact("health", item.health),
-        "network": lambda item: filters.exact("network", network_name(item)),
+        "network": lambda item: filters.exact("network", *network_names(item)),
         "volume": lambda item: _uses_volume(item.record.mounts, filters),
         "expose": lambda item: any(_exposes(item, ports) for ports in exposed),
-        "publish": lambda _: False,
+        "publish": lambda item: any(_publishes(item, ports) for ports in published),
         "isolation": lambda _: True,
     }
     return [test for name, test in tests.items() if filters.get(name)]
@@ -90,8 +91,6 @@ def _check_values(filters: Filters) -> None:
         refuse(value not in _STATUSES, f"invalid filter 'status={printable(value)}'")
     for value in filters.get("health"):
         refuse(value not in _HEALTHS, f"Unrecognised filter value for health: {printable(value)}")
-    for value in filters.get("publish"):
-        _ports("publish", value)
 
 
 def _created_ns(containers: Containers, reference: str) -> int:
@@ -114,6 +113,14 @@ def network_name(container: Container) -> str:
     return "bridge" if mode == "default" else mode
 
 
+def network_names(container: Container) -> list[str]:
+    """The names and ids of the networks that a container is on."""
+    endpoints = container.record.endpoints
+    return [*endpoints, *(item.network_id for item in endpoints.values() if item.network_id)] or [
+        network_name(container)
+    ]
+
+
 def _uses_volume(mounts: Iterable[MountPoint], filters: Filters) -> bool:
     return any(filters.exact("volume", mount.Destination, mount.Source, mount.Name) for mount in mounts)
 
@@ -132,6 +139,10 @@ def _exposes(container: Container, ports: set[str]) -> bool:
     exposed = container.record.config.ExposedPorts
     own = exposed if isinstance(exposed, dict) else {}
     return any((port if "/" in port else f"{port}/tcp") in ports for port in own)
+
+
+def _publishes(container: Container, ports: set[str]) -> bool:
+    return any(f"{item.host_port}/{item.protocol}" in ports for item in container.record.published)
 
 
 def status_text(container: Container, now_ns: int | None = None) -> str:

@@ -26,6 +26,7 @@ CHUNK_BYTES: Final = 256 * 1024
 _STREAM_NUMBERS: Final = {"stdout": b"\x01\0\0\0", "stderr": b"\x02\0\0\0"}
 _LOOK_ANYWAY_SECONDS: Final = 5.0
 _HEADER_BYTES: Final = 100
+_FIRST_ATTEMPTS: Final = 10  # to find where reading begins while files are being renamed
 
 
 class LogLine(msgspec.Struct):
@@ -100,6 +101,27 @@ class Formatter:
         if self._framed:
             parts.append(_STREAM_NUMBERS.get(line.stream, _STREAM_NUMBERS["stdout"]) + len(data).to_bytes(4))
         parts.append(data)
+
+
+class History:
+    """What a log has up to now, read in parts: each goes on where the one before it ended. Close it."""
+
+    def __init__(self, path: Path, options: LogOptions, framed: bool) -> None:
+        self._reader = _Reader(path, None)
+        self._formatter = Formatter(options, framed)
+
+    async def read(self, size: int | None = None) -> AsyncGenerator[bytes, None]:
+        """What is there and was not read yet, in chunks as they go to a client.
+
+        size: of the current file, as much of it is read as makes that size; the log must not be rotated meanwhile.
+        """
+        self._reader.limit = size
+        async for data in _available(self._reader, self._formatter):
+            yield data
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._reader.close()
 
 
 async def read(
@@ -201,27 +223,26 @@ class _Watch:
 class _Reader:
     """Reads the lines of a log across its files, from a number of lines before the end or from the start.
 
-    It notices when the current file was renamed (the next one is read after its end) or cut to nothing.
+    It notices when the current file was renamed (the next one is read after its end) or cut to nothing. Names change
+    while it reads: files are told apart by what they are.
     """
 
     def __init__(self, path: Path, tail: int | None) -> None:
         self._path = path
+        self._tail = tail
         self._rest = b""
         self._descriptor = -1
         self._packed_as = ""  # the identity of the compressed file that is open
         self._position = 0
-        files = existing_files(path)
-        self._older, start = files[:-1], 0
-        if tail is not None:
-            self._older, start = _tail_start(files, tail)
-        self._next_start = start
+        self.limit: int | None = None  # of the current file, the size up to which it is read
+        self._open_first()
 
     def lines(self) -> list[bytes] | None:
         """The next whole lines; None when there are none now."""
         while True:
-            if self._descriptor < 0 and not self._open_next():
+            if self._descriptor < 0 and not self._open_first():
                 return None
-            data = os.pread(self._descriptor, CHUNK_BYTES, self._position)
+            data = os.pread(self._descriptor, self._wanted_bytes(), self._position)
             if not data:
                 if self._at_end():
                     return None
@@ -238,54 +259,95 @@ class _Reader:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _open_next(self) -> bool:
-        while self._descriptor < 0:
-            path = self._older.pop(0) if self._older else self._path
-            try:
-                self._descriptor, self._packed_as = open_file(path)
-            except FileNotFoundError:
-                if path == self._path:
-                    return False
-                self._next_start = 0  # the oldest file went while the newer ones were read
-        self._position, self._next_start = self._next_start, 0
-        self._rest = b""
-        return True
+    def _open_first(self) -> bool:
+        """Opens the file that is read first; False when there is none. What is written from now on is all read."""
+        for _ in range(_FIRST_ATTEMPTS):
+            files = _files_as_they_are(self._path)
+            if not files:
+                self._tail = None
+                return False
+            with contextlib.suppress(FileNotFoundError):
+                names = [path for path, _ in files]
+                start, position = (names[0], 0) if self._tail is None else _tail_start(names, self._tail)
+                self.close()
+                self._descriptor, self._packed_as = open_file(start)
+                self._position = position
+                if _files_as_they_are(self._path) == files:
+                    break  # else it may be another file than the one that was looked for
+        self._tail = None
+        return self._descriptor >= 0
 
-    def _at_end(self) -> bool:
-        """At the end of the open file: True when there is nothing after it yet."""
-        mine = os.fstat(self._descriptor)
-        if mine.st_size < self._position:
-            self._position, self._rest = 0, b""
-            return False
+    def _wanted_bytes(self) -> int:
+        if self.limit is None or not self._is_current():
+            return CHUNK_BYTES
+        return max(0, min(CHUNK_BYTES, self.limit - self._position))
+
+    def _is_current(self) -> bool:
         try:
             current = os.stat(self._path)
         except FileNotFoundError:
-            return not self._older
-        if not self._older and not self._packed_as and os.path.samestat(mine, current):
+            return False
+        return not self._packed_as and os.path.samestat(os.fstat(self._descriptor), current)
+
+    def _at_end(self) -> bool:
+        """At the end of the open file: True when there is nothing after it yet."""
+        if os.fstat(self._descriptor).st_size < self._position:
+            self._position, self._rest = 0, b""
+            return False
+        if self._is_current():
             return True
         if os.fstat(self._descriptor).st_size > self._position:
             return False  # its last lines came just before it was renamed
-        self._follow_rename()
-        return False
+        return not self._open_following()
 
-    def _is_open(self, path: Path) -> bool:
-        """Whether `path` is, or was before its compression, the open file. Raises FileNotFoundError."""
+    def _open_following(self) -> bool:
+        """Goes to the file that comes after the open one, however often the log was rotated; False when none does.
+
+        If the open one is no longer there, all that are came after it.
+        """
+        while True:
+            files = _files_as_they_are(self._path)
+            mine = [number for number, (_, identity_there) in enumerate(files) if self._is_open(identity_there)]
+            following = files[mine[-1] + 1 :] if mine else files
+            if files != _files_as_they_are(self._path):
+                continue
+            if not following:
+                return False
+            path, wanted = following[0]
+            try:
+                descriptor, packed_as = open_file(path)
+            except FileNotFoundError:
+                continue
+            if wanted == (packed_as or _plain_identity(os.fstat(descriptor))):
+                self.close()
+                self._descriptor, self._packed_as, self._position, self._rest = descriptor, packed_as, 0, b""
+                return True
+            os.close(descriptor)
+
+    def _is_open(self, identity_there: str) -> bool:
+        """Whether that is the open file, or what became of it when it was compressed."""
+        if self._packed_as:
+            return identity_there == self._packed_as
         mine = os.fstat(self._descriptor)
-        if path.suffix != SUFFIX:
-            return not self._packed_as and os.path.samestat(mine, os.stat(path))
-        with open(path, "rb") as packed:
-            return _name_in(packed.read(_HEADER_BYTES)) == (self._packed_as or identity(mine))
+        return identity_there in (_plain_identity(mine), identity(mine))
 
-    def _follow_rename(self) -> None:
-        """Goes to the file that comes after the open one, however often the log was rotated meanwhile."""
-        newer: list[Path] = []
-        for path in reversed(existing_files(self._path)):
-            with contextlib.suppress(FileNotFoundError):
-                if self._is_open(path):
-                    break
-                newer.append(path)
-        self._older = [path for path in reversed(newer) if path != self._path]
-        self.close()
+
+def _files_as_they_are(path: Path) -> list[tuple[Path, str]]:
+    """The files of a log that are there, oldest first, each with what it is."""
+    found = []
+    for file in existing_files(path):
+        with contextlib.suppress(FileNotFoundError):
+            if file.suffix == SUFFIX:
+                with open(file, "rb") as packed:
+                    found.append((file, _name_in(packed.read(_HEADER_BYTES))))
+            else:
+                found.append((file, _plain_identity(os.stat(file))))
+    return found
+
+
+def _plain_identity(status: os.stat_result) -> str:
+    """What a file is that may still be written."""
+    return f"{status.st_dev}-{status.st_ino}"
 
 
 def existing_files(path: Path) -> list[Path]:
@@ -328,18 +390,15 @@ def _name_in(header: bytes) -> str:
     return header[10:].partition(b"\0")[0].decode("ascii", "replace")
 
 
-def _tail_start(files: list[Path], tail: int) -> tuple[list[Path], int]:
-    """Where the last `tail` lines begin: the files that are read before the current one, and the first position."""
+def _tail_start(files: list[Path], tail: int) -> tuple[Path, int]:
+    """Where the last `tail` lines begin: the file, and the position in it. Raises FileNotFoundError."""
     wanted = tail
-    for index in range(len(files) - 1, -1, -1):
-        try:
-            position, found = _position_of_last(files[index], wanted)
-        except FileNotFoundError:
-            continue
+    for path in reversed(files):
+        position, found = _position_of_last(path, wanted)
         wanted -= found
         if wanted <= 0:
-            return files[index:-1], position
-    return files[:-1], 0
+            return path, position
+    return files[0], 0
 
 
 def _position_of_last(path: Path, wanted: int) -> tuple[int, int]:

@@ -376,8 +376,43 @@ class State(msgspec.Struct, kw_only=True, omit_defaults=True):
         return self.running or self.status is Status.RESTARTING
 
 
+class Attached(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a running container has on one network. Addresses are without the length of a prefix.
+
+    link: the name of its link. host_link: that of the other end, on the host; none for macvlan and ipvlan.
+    """
+
+    endpoint_id: str
+    link: str = ""
+    host_link: str = ""
+    mac: str = ""
+    ipv4: str = ""
+    ipv6: str = ""
+
+
+class Endpoint(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """How a container takes part in a network: as it was asked for, and, while it runs, what it has there."""
+
+    network_id: str = ""
+    wanted: EndpointSettings = msgspec.field(default_factory=EndpointSettings)
+    live: Attached | None = None
+
+
+class PublishedPort(msgspec.Struct, kw_only=True, frozen=True):
+    """A port of the host that belongs to a running container."""
+
+    protocol: str
+    port: int
+    host: str
+    host_port: int
+
+
 class Record(msgspec.Struct, kw_only=True):
-    """Everything that is stored of a container."""
+    """Everything that is stored of a container.
+
+    endpoints: by the name of the network. published: the ports of the host that it has now. sandbox_id: of its network
+    namespace, while it runs.
+    """
 
     version: int = RECORD_VERSION
     id: str
@@ -391,6 +426,9 @@ class Record(msgspec.Struct, kw_only=True):
     mounts: list[MountPoint] = []
     state: State = msgspec.field(default_factory=State)
     restart_count: int = 0
+    endpoints: dict[str, Endpoint] = {}
+    published: list[PublishedPort] = []
+    sandbox_id: str = ""
 
 
 class ExecConfig(msgspec.Struct, kw_only=True):

@@ -18,6 +18,10 @@ def check(hc: HostConfig, request: CreateRequest) -> None:
         other = mode.removeprefix(_CONTAINER) if mode.startswith(_CONTAINER) and words != "UTS" else ""
         refuse(mode not in own and not other, f"invalid {words} mode: {printable(mode)}")
     refuse(hc.UTSMode == "host" and bool(request.Hostname), "conflicting options: hostname and the UTS mode")
+    refuse(
+        hc.NetworkMode == "host" and bool(hc.Links),
+        "conflicting options: host type networking can't be used with links. This would result in undefined behavior",
+    )
     if hc.NetworkMode.startswith(_CONTAINER):
         _shared_network(hc, request)
     parent = hc.CgroupParent
@@ -31,6 +35,10 @@ def _shared_network(hc: HostConfig, request: CreateRequest) -> None:
     name = hc.NetworkMode.removeprefix(_CONTAINER)
     refuse(not name, "invalid container format container:<name|id>")
     refuse(bool(request.Hostname), "conflicting options: hostname and the network mode")
+    refuse(
+        bool(hc.Links),
+        "conflicting options: container type network can't be used with links. This would result in undefined behavior",
+    )
     refuse(bool(hc.Dns), "conflicting options: dns and the network mode")
     refuse(bool(hc.ExtraHosts), "conflicting options: custom host-to-IP mapping and the network mode")
     refuse(

@@ -19,7 +19,7 @@ from cais.engine.seccomp_policy import DEFAULT, Policy
 from cais.errors import Unsupported
 
 # Changes whenever the same policy would give another program
-_FORMAT: Final = "1"
+_FORMAT: Final = "2"
 _REMEMBERED: Final = 256
 
 _lock = threading.Lock()

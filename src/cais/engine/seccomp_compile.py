@@ -10,6 +10,7 @@ from typing import Final
 from cais.engine import seccomp_stub
 from cais.engine.seccomp_machine import Machine, this_machine
 from cais.engine.seccomp_policy import Action, Comparison, Policy, Rule
+from cais.engine.seccomp_shrink import shrink
 from cais.errors import Internal, InvalidArgument, Unsupported
 from cais.linux import libseccomp as lib
 
@@ -77,7 +78,7 @@ def compile_policy(policy: Policy, capabilities: Collection[str]) -> bytes:
     except OSError as error:
         raise Internal(f"compile seccomp policy: {error.strerror}") from error
     known = [_known(rules, native, other, relatives) for other in (native, *relatives) if other != lib.SCMP_ARCH_X32]
-    return seccomp_stub.prepend(known, exported, enosys=policy.default.kind not in _PERMISSIVE)
+    return shrink(seccomp_stub.prepend(known, exported, enosys=policy.default.kind not in _PERMISSIVE))
 
 
 def _kernel_version() -> tuple[int, int]:

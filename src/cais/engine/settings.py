@@ -44,9 +44,23 @@ class Settings:
     @property
     def cgroup_parent(self) -> str:
         """The group above those of all containers: one for each exec root, since what is below it is swept."""
+        return f"/cais{self._suffix(12)}"
+
+    @property
+    def firewall_table(self) -> str:
+        """The name of the engine's table of nftables, and the mark of its links: one for each exec root."""
+        return f"cais{self._suffix(12)}"
+
+    @property
+    def default_bridge(self) -> str:
+        """The name of the default bridge; a link's name has at most 15 characters."""
+        return f"cais{self._suffix(8) or '0'}"
+
+    def _suffix(self, length: int) -> str:
+        """Nothing for the usual exec root, else what tells it from all others."""
         if self.exec_root == EXEC_ROOT:
-            return "/cais"
-        return f"/cais-{hashlib.sha256(str(self.exec_root).encode()).hexdigest()[:12]}"
+            return ""
+        return f"-{hashlib.sha256(str(self.exec_root).encode()).hexdigest()[:length]}"
 
     @property
     def database(self) -> Path:

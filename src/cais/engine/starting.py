@@ -18,6 +18,7 @@ from cais.engine.settings import Settings
 from cais.engine.text import reason
 from cais.errors import CaisError, Internal, InvalidArgument, Unavailable
 from cais.runtime.errors import Reason, StartFailed
+from cais.runtime.links import NetworkPlan
 from cais.runtime.messages import LogTarget, RootFilesystem, StartRequest
 
 
@@ -64,10 +65,19 @@ def plan(
 
 
 def prepare(
-    record: Record, host: Host, settings: Settings, folder: Path, lower: tuple[str, ...], *, joined: spec.Joined
+    record: Record,
+    host: Host,
+    settings: Settings,
+    folder: Path,
+    lower: tuple[str, ...],
+    *,
+    joined: spec.Joined,
+    network: NetworkPlan | None,
+    around: etcfiles.Surroundings,
 ) -> StartRequest:
     """Writes what the runtime reads, and returns what it is asked. The arguments are those of `plan`.
 
+    `network` is what its own network namespace is to have, `around` what the files in /etc say of it.
     Raises InvalidArgument, Unavailable when the disk is full.
     """
     planned = plan(record, host, settings, folder, lower, joined=joined)
@@ -78,7 +88,7 @@ def prepare(
         make_folders(folder)
         planned.bundle.mkdir(mode=0o700, parents=True, exist_ok=True)
         if joined.etc is None:
-            etcfiles.write(record, folder)
+            etcfiles.write(record, folder, around)
         _write(planned.bundle / "config.json", spec.encode(planned.config))
     except OSError as error:
         raise Unavailable(f"prepare container {record.id}: {reason(error)}") from error
@@ -94,7 +104,13 @@ def prepare(
         stdin_once=record.config.StdinOnce,
         terminal_size=(rows, columns) if record.config.Tty and rows and columns else None,
         init=hc.Init is True,
+        network=network.to_json() if network is not None else None,
     )
+
+
+def custom_seccomp(hc: HostConfig) -> bool:
+    """Whether the user has brought a policy of system calls, of which it is not known what it allows."""
+    return not hc.Privileged and parse_security_options(hc.SecurityOpt or ()).seccomp not in {None, "", UNCONFINED}
 
 
 def seccomp_program(hc: HostConfig, host: Host, settings: Settings) -> str | None:
@@ -112,6 +128,8 @@ def translate(error: StartFailed) -> CaisError:
     """What a failed start is called by its cause. A user that is not there is named plainly, as in Docker."""
     if error.message.startswith("unable to find "):
         return InvalidArgument(error.message)
+    if error.message.startswith("failed to set up container networking: "):
+        return Internal(error.message)
     message = f"failed to create task for container: {error.message}"
     return Internal(message) if error.reason is Reason.INTERNAL else InvalidArgument(message)
 

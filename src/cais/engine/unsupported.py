@@ -9,11 +9,10 @@ from typing import Final
 
 import msgspec
 
-from cais.engine.models import CreateRequest, Empty, EndpointSettings, HostConfig
+from cais.engine.models import CreateRequest, Empty, HostConfig
 from cais.engine.text import printable
 from cais.errors import InvalidArgument, Unsupported
 
-NETWORK_MODES: Final = frozenset({"default", "bridge", "none", "host"})
 RUNTIME: Final = "cais"
 
 _RUNTIMES: Final = frozenset({"", RUNTIME, "runc", "io.containerd.runc.v2"})
@@ -22,15 +21,9 @@ _LOG_DRIVERS: Final = frozenset(
 )  # fmt: skip
 
 # name in the request, and what it is called in an answer
-_LISTS: Final = (
-    ("PortBindings", "publishing ports"),
-    ("Links", "links"),
-)
-_TEXTS: Final = (("Cgroup", "the cgroup of another container"),)
-_NUMBERS: Final = (
-    ("KernelMemory", "kernel memory limits"),
-    ("KernelMemoryTCP", "kernel memory limits"),
-    ("PublishAllPorts", "publishing ports"),
+_SETTINGS: Final = (
+    ("Cgroup", "the cgroup of another container"),
+    ("KernelMemoryTCP", "limits of kernel memory for TCP"),
 )
 
 
@@ -51,33 +44,14 @@ def check(request: CreateRequest) -> None:
 
 def _found(request: CreateRequest) -> Iterator[str]:
     host = request.host_config
-    for names in (_LISTS, _TEXTS, _NUMBERS):
-        for name, words in names:
-            value = getattr(host, name)
-            if value is not msgspec.UNSET and value:
-                yield f"{words} (HostConfig.{name})"
+    for name, words in _SETTINGS:
+        value = getattr(host, name)
+        if value is not msgspec.UNSET and value:
+            yield f"{words} (HostConfig.{name})"
     if host.UsernsMode not in {"", "host"}:
         yield f'the user namespace "{host.UsernsMode}" (HostConfig.UsernsMode)'
-    if request.MacAddress:
-        yield "a MAC address (MacAddress)"
     if request.NetworkDisabled is True:
         yield "NetworkDisabled"
-    yield from _networking(request)
-
-
-def _networking(request: CreateRequest) -> Iterator[str]:
-    mode = request.host_config.NetworkMode or "default"
-    if mode not in NETWORK_MODES and not mode.startswith("container:"):
-        yield f'the user-defined network "{mode}" (HostConfig.NetworkMode)'
-    for name, endpoint in (request.networking.EndpointsConfig or {}).items():
-        if name not in NETWORK_MODES and not name.startswith("container:"):
-            yield f'the user-defined network "{name}" (NetworkingConfig)'
-        elif not _is_zero(endpoint):
-            yield f'settings of the network "{name}" (NetworkingConfig)'
-
-
-def _is_zero(endpoint: EndpointSettings) -> bool:
-    return not any(getattr(endpoint, name) for name in endpoint.__struct_fields__)
 
 
 def _device_request(wanted: Empty) -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from cais.engine import capabilities, limits, logoptions, modes, mounts, restarts, unsupported
+from cais.engine import capabilities, limits, logoptions, modes, mounts, network_ports, restarts, unsupported
 from cais.engine.host import Host
 from cais.engine.limits import refuse
 from cais.engine.models import CreateRequest, HealthConfig, HostConfig, strings
@@ -47,7 +47,7 @@ def normalise(request: CreateRequest, host: Host) -> list[str]:
     limits.block_devices(hc, host, warnings)
     limits.ulimits(hc)
     _devices(hc)
-    _network(hc)
+    _network(hc, warnings)
     for name in hc.StorageOpt if isinstance(hc.StorageOpt, dict) else ():
         refuse(name.lower() != "size", f"Unknown option {printable(name)}")
         refuse(True, "--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
@@ -143,17 +143,21 @@ def _devices(hc: HostConfig) -> None:
         )
 
 
-def _network(hc: HostConfig) -> None:
+def _network(hc: HostConfig, warnings: list[str]) -> None:
     """What ends in the files and settings of the container's network."""
+    network_ports.check(hc)
+    if hc.NetworkMode == "host" and hc.PortBindings:
+        warnings.append("Published ports are discarded when using host network mode")
     for name in hc.Sysctls if isinstance(hc.Sysctls, dict) else ():
         refuse(
             name.startswith("net.") and hc.NetworkMode == "host",
             f"sysctl '{printable(name)}' not allowed in host network namespace",
         )
     for entry in hc.ExtraHosts or ():
-        if entry.endswith(":host-gateway"):
-            raise Unsupported("the address host-gateway (HostConfig.ExtraHosts) is not supported yet by Cais")
-        refuse(not _EXTRA_HOST.fullmatch(entry), f'bad format for add-host: "{printable(entry)}"')
+        refuse(
+            not entry.endswith(":host-gateway") and not _EXTRA_HOST.fullmatch(entry),
+            f'bad format for add-host: "{printable(entry)}"',
+        )
     for kind, values in (("dns", hc.Dns), ("dns-search", hc.DnsSearch), ("dns-opt", hc.DnsOptions)):
         for value in values or ():
             refuse(not _DNS.fullmatch(value), f'bad format for {kind}: "{printable(value)}"')

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from cais.engine import etcfiles, starting
+from cais.engine import etcfiles, network_ports, network_views, starting
 from cais.engine.container import Container
 from cais.engine.containers import Containers
 from cais.engine.execs import Exec
 from cais.engine.images import Images
-from cais.engine.listing import mount_points, network_name, status_text
-from cais.engine.models import EndpointSettings, Health, Status, strings, timestamp
+from cais.engine.listing import mount_points, status_text
+from cais.engine.models import Health, Status, strings, timestamp
+from cais.engine.networks import Networks
 from cais.engine.security import parse_security_options
 from cais.engine.settings import Settings
 from cais.engine.usage import Sizes
@@ -20,7 +21,13 @@ STORAGE_DRIVER = "overlay2"
 
 
 def inspect(
-    container: Container, containers: Containers, images: Images, settings: Settings, sizes: Sizes | None = None
+    container: Container,
+    containers: Containers,
+    images: Images,
+    settings: Settings,
+    *,
+    known: Networks,
+    sizes: Sizes | None = None,
 ) -> Json:
     """ContainerInspectResponse. The end of the container's process is known as soon as it can be."""
     if container.monitor is not None:
@@ -51,7 +58,7 @@ def inspect(
         "GraphDriver": _graph_driver(container, containers, images, settings),
         "Mounts": mount_points(record.mounts),
         "Config": record.config,
-        "NetworkSettings": network_settings(container),
+        "NetworkSettings": network_views.settings(container, known),
     }
     if sizes is not None:
         answer["SizeRw"] = sizes.own
@@ -96,42 +103,11 @@ def _health(health: Health) -> Json:
     }
 
 
-def network_settings(container: Container) -> Json:
-    """NetworkSettings: no addresses, and the one network that the container was given."""
-    return {
-        "Bridge": "",
-        "SandboxID": "",
-        "SandboxKey": "",
-        "HairpinMode": False,
-        "LinkLocalIPv6Address": "",
-        "LinkLocalIPv6PrefixLen": 0,
-        "Ports": {},
-        "SecondaryIPAddresses": None,
-        "SecondaryIPv6Addresses": None,
-        "EndpointID": "",
-        "Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "IPAddress": "",
-        "IPPrefixLen": 0,
-        "IPv6Gateway": "",
-        "MacAddress": "",
-        "Networks": networks(container),
-    }
-
-
-def networks(container: Container) -> Json:
-    """The networks of a container; none of its own when it shares another container's."""
-    name = network_name(container)
-    return {} if name.startswith("container:") else {name: EndpointSettings()}
-
-
-def summary(container: Container, images: Images, sizes: Sizes | None = None) -> Json:
+def summary(container: Container, images: Images, known: Networks, sizes: Sizes | None = None) -> Json:
     """ContainerSummary, as `ps` shows it."""
     if container.monitor is not None:
         container.monitor.poll()
     record = container.record
-    exposed = record.config.ExposedPorts
     answer: Json = {
         "Id": record.id,
         "Names": [f"/{record.name}"],
@@ -139,12 +115,12 @@ def summary(container: Container, images: Images, sizes: Sizes | None = None) ->
         "ImageID": record.image_id,
         "Command": " ".join([record.path, *(_quoted(argument) for argument in record.args)]),
         "Created": record.created_ns // 1_000_000_000,
-        "Ports": [_port(port) for port in exposed if "-" not in port] if isinstance(exposed, dict) else [],
+        "Ports": network_ports.summary(record),
         "Labels": record.config.labels,
         "State": container.status,
         "Status": status_text(container),
         "HostConfig": {"NetworkMode": record.host_config.NetworkMode},
-        "NetworkSettings": {"Networks": networks(container)},
+        "NetworkSettings": {"Networks": network_views.endpoints(container, known)},
         "Mounts": mount_points(record.mounts),
     }
     if sizes is not None:
@@ -205,11 +181,6 @@ def _image_name(container: Container, images: Images) -> str:
     except CaisError:
         same = False
     return record.config.Image if same else record.image_id
-
-
-def _port(port: str) -> Json:
-    number, _, protocol = port.partition("/")
-    return {"PrivatePort": int(number), "Type": protocol or "tcp"}
 
 
 def _quoted(argument: str) -> str:

@@ -20,6 +20,7 @@ from cais.linux.fs import sealed_copy
 from cais.runtime import cgroups
 from cais.runtime.channel import Channel, ChannelClosed, Message, in_folder, pair
 from cais.runtime.errors import Reason, StartFailed
+from cais.runtime.links import NetworkPlan
 from cais.runtime.messages import (
     Attachment,
     Detached,
@@ -104,6 +105,40 @@ class Runtime:
                 raise
         raise StartFailed(Reason.INTERNAL, "the container's monitor ended while starting it")
 
+    async def change_network(self, namespace: int, plan: NetworkPlan) -> list[socket.socket]:
+        """Carry out a plan in the network namespace of a running container, a descriptor.
+
+        Returns: the sockets of the resolver that the plan asks for; they are the caller's. Raises: StartFailed.
+        """
+        spawner = await self._living_spawner()
+        loop = asyncio.get_running_loop()
+        mine, theirs = pair()
+        answered: asyncio.Future[tuple[Message, list[int]]] = loop.create_future()
+
+        def take(message: Message, descriptors: list[int]) -> None:
+            if answered.done():
+                _close(descriptors)
+            else:
+                answered.set_result((message, descriptors))
+
+        def gone() -> None:
+            if not answered.done():
+                answered.set_exception(StartFailed(Reason.INTERNAL, "the helper for the container's network is gone"))
+
+        link = _Link(Channel(mine), take, gone)
+        try:
+            with theirs:
+                spawner.send({"type": "network", "plan": plan.to_json()}, [theirs.fileno(), namespace])
+            message, descriptors = await answered
+        except ChannelClosed as error:
+            raise StartFailed(Reason.INTERNAL, "the spawner is gone") from error
+        finally:
+            link.close()
+        if message["type"] == "failed":
+            _close(descriptors)
+            raise StartFailed(Reason(message["reason"]), message["message"])
+        return [socket.socket(fileno=fd) for fd in descriptors]
+
     async def adopt(self, container_id: str, exit_file: str, on_event: OnEvent) -> "Monitor | None":
         """The monitor of a container that an earlier caisd started, None where none listens."""
         monitor = Monitor(container_id, str(self._run_root / "containers" / container_id), exit_file, on_event)
@@ -122,7 +157,10 @@ class Runtime:
 class _Link:
     """A channel in the care of the event loop: messages come by a callback, and sending never waits."""
 
-    def __init__(self, channel: Channel, on_message: Callable[[Message], None], on_closed: Callable[[], None]) -> None:
+    def __init__(
+        self, channel: Channel, on_message: Callable[[Message, list[int]], None], on_closed: Callable[[], None]
+    ) -> None:
+        """on_message: gets a message and the descriptors that came with it, which are its own to close."""
         self._channel: Channel | None = channel
         self._on_message = on_message
         self._on_closed = on_closed
@@ -145,9 +183,7 @@ class _Link:
             self._on_closed()
             return
         for message, descriptors in messages:
-            for fd in descriptors:
-                os.close(fd)
-            self._on_message(message)
+            self._on_message(message, descriptors)
 
     def close(self) -> None:
         """Let go of the channel; nothing is called back any more."""
@@ -191,7 +227,7 @@ class _Spawner:
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Notice the spawner's end."""
-        self._link = _Link(self._channel, lambda _: None, lambda: self._on_end(loop))
+        self._link = _Link(self._channel, lambda _, descriptors: _close(descriptors), lambda: self._on_end(loop))
 
     def send(self, message: Message, descriptors: Sequence[int]) -> None:
         """Send a message. Raises: ChannelClosed."""
@@ -259,6 +295,7 @@ class Monitor:
         self.pid = 0
         self.started_at_ns = 0
         self.execs: list[RunningExec] = []  # those that were known when an earlier caisd's container was adopted
+        self.resolver_sockets: list[socket.socket] = []  # of a start that asked for them; whoever takes them owns them
         self._bundle = bundle
         self._exit_file = exit_file
         self._on_event = on_event
@@ -295,6 +332,7 @@ class Monitor:
         answer = await greeting
         if answer["type"] == "failed":
             self.detach()
+            self.close_resolver_sockets()
             raise StartFailed(Reason(answer["reason"]), answer["message"])
         asyncio.get_running_loop().call_soon(self._deliver_early)
 
@@ -320,6 +358,18 @@ class Monitor:
     async def attach(self, attachment: Attachment) -> None:
         """Give a client's stream to the monitor. Raises: StartFailed."""
         await self._call({"type": "attach", "options": attachment.options.to_json()}, [attachment.fd])
+
+    async def attach_after_log(self, attachment: Attachment, gate_fd: int) -> int | None:
+        """Give a client's stream to the monitor, which sends nothing until there is a byte to read at `gate_fd`.
+
+        If nobody can write there any more, the stream ends instead.
+        Returns: the size of the log's current file at which what the monitor sends begins; no other file is begun
+            before that byte, or the stream's end. None where an older monitor sends at once.
+        Raises: StartFailed.
+        """
+        message = {"type": "attach", "options": attachment.options.to_json(), "after_log": True}
+        answer = await self._call(message, [attachment.fd, gate_fd])
+        return answer.get("log_size")
 
     async def resize(self, rows: int, columns: int) -> None:
         """Change the size of the container's terminal. Raises: StartFailed."""
@@ -374,6 +424,11 @@ class Monitor:
         if self._link:
             self._link.receive()
 
+    def close_resolver_sockets(self) -> None:
+        """Close the sockets that nobody has taken."""
+        while self.resolver_sockets:
+            self.resolver_sockets.pop().close()
+
     def detach(self) -> None:
         """Drop the connection; the container goes on."""
         if self._link:
@@ -418,8 +473,12 @@ class Monitor:
             raise StartFailed(Reason(answer["reason"]), answer["error"])
         return answer
 
-    def _on_message(self, message: Message) -> None:
+    def _on_message(self, message: Message, descriptors: list[int]) -> None:
         kind = message["type"]
+        if kind == "resolver":
+            self.resolver_sockets += [socket.socket(fileno=fd) for fd in descriptors]
+            return
+        _close(descriptors)
         if kind == "reply":
             future = self._replies.pop(message["seq"], None)
             if future and not future.done():
@@ -517,6 +576,11 @@ def sweep(run_root: Path, cgroup_parent: str, keep: set[str]) -> None:
         for bundle in bundles.iterdir() if bundles.is_dir() else ():
             if bundle.name not in keep:
                 shutil.rmtree(bundle, ignore_errors=True)
+
+
+def _close(descriptors: Sequence[int]) -> None:
+    for fd in descriptors:
+        os.close(fd)
 
 
 def _listener(bundle: str) -> socket.socket:

@@ -3,8 +3,12 @@
 Memory is bounded: a client that reads slowly holds the process back, as a pipe would; one that has read nothing
 for a while no longer does, and what it misses waits in a file without a name, up to a limit, at which the client
 is dropped. A client that closed its connection is still listened to until its input ends.
+
+A client that comes with a *gate*, a descriptor, gets nothing before a byte arrives there: somebody else sends it what
+was written earlier. If the gate closes instead, so does the client's connection.
 """
 
+import os
 import select
 import socket
 import struct
@@ -39,6 +43,9 @@ class Source(Protocol):
     def client_detached(self) -> None:
         """The client typed the detach keys."""
 
+    def client_let_in(self) -> None:
+        """The client's gate is open, or the client is gone before that."""
+
     def forget(self, client: "Client") -> None:
         """The client is gone."""
 
@@ -46,7 +53,9 @@ class Source(Protocol):
 class Client:
     """An attached client."""
 
-    def __init__(self, source: Source, poller: Poller, fd: int, options: StreamOptions, spill_folder: str) -> None:
+    def __init__(
+        self, source: Source, poller: Poller, fd: int, options: StreamOptions, spill_folder: str, *, gate_fd: int = -1
+    ) -> None:
         self._source = source
         self._poller = poller
         self._options = options
@@ -62,8 +71,17 @@ class Client:
         self._input_ended = False
         self._receives = True
         self._ending = False
+        self._gate_fd = gate_fd
         self.open = True
         poller.add(fd, select.EPOLLIN, self._on_event)
+        if gate_fd >= 0:
+            os.set_blocking(gate_fd, False)
+            poller.add(gate_fd, select.EPOLLIN, lambda _: self._on_gate())
+
+    @property
+    def waits(self) -> bool:
+        """Whether its gate is closed."""
+        return self._gate_fd >= 0
 
     @property
     def holds_back(self) -> bool:
@@ -81,7 +99,7 @@ class Client:
         if not self._receives or not (self._options.stdout if stream == "stdout" else self._options.stderr):
             return
         parts = [_FRAME.pack(_STREAM_NUMBERS[stream], len(data)), data] if self._options.framed else [data]
-        if self.idle:
+        if self.idle and not self.waits:
             try:
                 sent = self._socket.sendmsg(parts)
             except BlockingIOError:
@@ -104,7 +122,7 @@ class Client:
     def end(self) -> None:
         """Nothing more will come: close once everything is sent."""
         self._ending = True
-        if self.idle:
+        if self.idle and not self.waits:
             self.close()
 
     def close(self) -> None:
@@ -119,6 +137,26 @@ class Client:
             self._socket.close()
             self._drop_output()
             self._source.forget(self)
+            self._forget_gate()
+
+    def _on_gate(self) -> None:
+        try:
+            is_open = os.read(self._gate_fd, 1) != b""
+        except BlockingIOError:
+            return
+        self._forget_gate()
+        self._progress_at = time.monotonic()
+        if not is_open or (self._ending and self.idle):
+            self.close()
+        elif self.open:
+            self._watch()
+
+    def _forget_gate(self) -> None:
+        if self.waits:
+            self._poller.remove(self._gate_fd)
+            os.close(self._gate_fd)
+            self._gate_fd = -1
+            self._source.client_let_in()
 
     def _keep(self, data: bytes) -> None:
         stalled = time.monotonic() - self._progress_at >= _STALL_SECONDS
@@ -133,7 +171,8 @@ class Client:
 
     def _watch(self) -> None:
         wants_input = not self._paused and not self._input_ended
-        events = (select.EPOLLIN if wants_input else 0) | (0 if self.idle else select.EPOLLOUT)
+        wants_output = not self.idle and not self.waits
+        events = (select.EPOLLIN if wants_input else 0) | (select.EPOLLOUT if wants_output else 0)
         self._poller.set(self._socket.fileno(), events, self._on_event)
 
     def _on_event(self, events: int) -> None:

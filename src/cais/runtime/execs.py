@@ -65,8 +65,9 @@ class _Starting:
     """A process whose joiner is at work. client: the descriptor of its client, which belongs to this until it runs.
 
     request: None while the joiner is a spare. done: None until somebody has asked for the start. ahead: it was prepared
-    before that. goes: the joiner may go on, and is told so when its terminal, if it is to have one, is here and has its
-    size.
+    before that. inside: the process waits for the start in the container; else the joiner does. goes: it may go on, and
+    is told so when its terminal, if it is to have one, is here and has its size. told: it was. forks: the joiner has
+    closed everything and forks now. pidfd: of the process itself; -1 before it is there.
     """
 
     kind: joiner.Kind
@@ -77,12 +78,17 @@ class _Starting:
     pipes: Pipes | None
     joiner_pid: int
     joiner_fd: int
+    inside: bool
     client: int | None = None
     options: StreamOptions | None = None
     done: Done | None = None
     ahead: bool = False
     goes: bool = False
+    told: bool = False
+    forks: bool = False
     started: bool = False
+    pid: int = 0
+    pidfd: int = -1
     terminal_fd: int = -1
     failure: StartFailed | None = None
 
@@ -103,7 +109,7 @@ class Execs:
         self._cgroup = cgroup
         self._new_streams = new_streams
         self._on_exited = on_exited
-        self._starting: dict[int, _Starting] = {}
+        self._starting: list[_Starting] = []
         self._tasks: dict[str, Task] = {}
         self._last: tuple[ExecRequest, int] | None = None  # what was started last: a spare is for such a one
         self._spare: _Starting | None = None
@@ -120,8 +126,9 @@ class Execs:
 
     @property
     def joiners(self) -> set[int]:
-        """The pids of joiners, which are in the container's control groups and yet no processes of it."""
-        return {starting.joiner_pid for starting in self._starting.values()}
+        """The pids of joiners and of what they made ahead, in the container's control groups and no processes of it."""
+        ahead = {starting.pid for starting in self._starting if not starting.started}
+        return ahead | {starting.joiner_pid for starting in self._starting}
 
     def find(self, exec_id: str) -> Task:
         """A process that runs. Raises: StartFailed."""
@@ -148,28 +155,29 @@ class Execs:
         if starting is not None:
             starting.request = request  # with the terminal's size, which only the start knows
         if starting is None or not _let_go(starting):
-            starting = self._begin(request, main_pidfd)
+            starting = self._begin(request, main_pidfd, inside=False)
             _let_go(starting)
         starting.client, starting.options, starting.done = client, options, done
         self._last = request, main_pidfd
+        self._look_for_process(starting)
 
     def forget(self, exec_id: str) -> None:
-        """End the joiner of a process that was prepared and is not going to be started."""
+        """End what was prepared and is not going to be started."""
         starting = self._find_prepared(exec_id)
         if starting is not None:
             starting.failure = StartFailed(Reason.INVALID, f"exec {exec_id} is not wanted any more")
-            _signal(starting.joiner_fd, signal.SIGKILL)
+            _end(starting)
 
     def forget_prepared(self) -> None:
-        """End every joiner that waits for a start: who prepared it is gone."""
-        for starting in list(self._starting.values()):
+        """End everything that waits for a start: who prepared it is gone."""
+        for starting in list(self._starting):
             if starting.request is not None:
                 self.forget(starting.request.id)
 
     def prepare(self, request: ExecRequest, main_pidfd: int) -> None:
         """Have a joiner do what can be done before the start, unless many wait already. Raises: OSError."""
         if self._waiting() < _MOST_AHEAD:
-            self._begin(request, main_pidfd).ahead = True
+            self._begin(request, main_pidfd, inside=request.waits_inside).ahead = True
 
     def due_seconds(self) -> float | None:
         """How long `tend` need not be called; None: until something happens."""
@@ -181,7 +189,7 @@ class Execs:
             return
         self._due = None
         if self._spare is not None:
-            _signal(self._spare.joiner_fd, signal.SIGKILL)
+            _end(self._spare)
         elif self._last is not None and not self._waiting():
             try:
                 self._spare = self._fork_joiner(*self._last, spare=True)
@@ -191,26 +199,28 @@ class Execs:
             self._due = time.monotonic() + _SPARE_SECONDS
 
     def _waiting(self) -> int:
-        """How many joiners wait for a start."""
-        return sum(starting.done is None for starting in self._starting.values())
+        """How many wait for a start."""
+        return sum(starting.done is None for starting in self._starting)
 
-    def _begin(self, request: ExecRequest, main_pidfd: int) -> _Starting:
+    def _begin(self, request: ExecRequest, main_pidfd: int, *, inside: bool) -> _Starting:
         """Begin with a start, up to where the joiner waits to be told to go on. Raises: OSError."""
         spare, kind = self._spare, joiner.Kind.of(request)
         self._spare = self._due = None
         if spare is not None and spare.kind == kind:
             try:
-                spare.channel.send({"type": "process", "process": request.process})
+                spare.channel.send({"type": "process", "process": request.process, "inside": inside})
             except ChannelClosed:
                 pass  # it was killed while it waited
             else:
-                spare.request, spare.ahead = request, True
+                spare.request, spare.inside, spare.ahead = request, inside, True
                 return spare
         elif spare is not None:
-            _signal(spare.joiner_fd, signal.SIGKILL)
-        return self._fork_joiner(request, main_pidfd)
+            _end(spare)
+        return self._fork_joiner(request, main_pidfd, inside=inside)
 
-    def _fork_joiner(self, request: ExecRequest, main_pidfd: int, *, spare: bool = False) -> _Starting:
+    def _fork_joiner(
+        self, request: ExecRequest, main_pidfd: int, *, inside: bool = False, spare: bool = False
+    ) -> _Starting:
         """Fork a joiner, or a spare one for requests like this. Raises: OSError."""
         kind = joiner.Kind.of(request)
         with ExitStack() as undo:
@@ -223,7 +233,7 @@ class Execs:
                 undo.callback(close_all, pipes)
                 try:
                     joining = joiner.Joining(
-                        self._container_id, self._cgroup, main_pidfd, _NAMESPACES, kind, request.process, spare,
+                        self._container_id, self._cgroup, main_pidfd, _NAMESPACES, kind, request.process, inside, spare,
                         their_pipes, theirs, shared,
                     )  # fmt: skip
                     pid = os.fork()
@@ -234,15 +244,17 @@ class Execs:
                 finally:
                     close_all(their_pipes)
             undo.pop_all()
-        starting = _Starting(kind, None if spare else request, main_pidfd, Channel(mine), shared, pipes, pid, fd)
-        self._starting[fd] = starting
+        starting = _Starting(
+            kind, None if spare else request, main_pidfd, Channel(mine), shared, pipes, pid, fd, inside
+        )  # fmt: skip
+        self._starting.append(starting)
         self._poller.add(starting.channel.fileno(), select.EPOLLIN, lambda _: self._on_message(starting))
         self._poller.add(fd, select.EPOLLIN, lambda _: self._on_joiner_end(starting))
         return starting
 
     def _find_prepared(self, exec_id: str) -> _Starting | None:
-        """The process of that id that waits for its start; None where none does, or its joiner found no way."""
-        for starting in self._starting.values():
+        """What waits for the start of that process; None where nothing does, or the joiner found no way."""
+        for starting in self._starting:
             request = starting.request
             if request is not None and request.id == exec_id and starting.done is None and starting.failure is None:
                 return starting
@@ -250,8 +262,8 @@ class Execs:
 
     def end_all(self) -> None:
         """The container has ended: end what is left, and return when nothing is."""
-        for starting in list(self._starting.values()):
-            _signal(starting.joiner_fd, signal.SIGKILL)
+        for starting in self._starting:
+            _end(starting)
             starting.failure = StartFailed(Reason.INVALID, f"container {self._container_id} is not running")
         deadline = time.monotonic() + _END_SECONDS
         while self._starting or self._running():
@@ -272,7 +284,8 @@ class Execs:
             messages = starting.channel.receive_available()
         except ChannelClosed:
             self._poller.remove(starting.channel.fileno())
-            self._await_pid(starting)
+            starting.forks = True
+            self._look_for_process(starting)
             return
         for message, descriptors in messages:
             if message["type"] == "terminal" and descriptors:
@@ -282,14 +295,17 @@ class Execs:
             elif message["type"] == "failed":
                 starting.failure = starting.failure or StartFailed(Reason(message["reason"]), message["message"])
 
-    def _await_pid(self, starting: _Starting) -> None:
-        """The joiner has closed everything and forks now, or it has failed: look for the pid without its own end,
-        which takes as long as the fork; a joiner that is held up is not waited for."""
-        for _ in range(_PID_LOOKS):
-            if starting.started or starting.failure or starting.shared.get(joiner.ERRNO):
+    def _look_for_process(self, starting: _Starting) -> None:
+        """A client waits for what a joiner forks just now: look for it before the end of the joiner, which takes as
+        long as the fork; a joiner that is held up is not waited for."""
+        if starting.pid:
+            self._on_process(starting, starting.pid)
+            return
+        for _ in range(_PID_LOOKS if starting.forks and starting.told else 0):
+            if starting.failure or starting.shared.get(joiner.ERRNO):
                 return
             if pid := starting.shared.get(joiner.PID):
-                self._on_started(starting, pid)
+                self._on_process(starting, pid)
                 return
             time.sleep(_PID_SECONDS)
 
@@ -303,49 +319,76 @@ class Execs:
         starting.channel.close()
         starting.shared.close()
         os.close(starting.joiner_fd)
-        del self._starting[starting.joiner_fd]
+        starting.joiner_pid, starting.joiner_fd = 0, -1
         if pid:
-            if not starting.started:
-                self._on_started(starting, pid)
+            self._on_process(starting, pid)
+            if starting.started:
+                self._starting.remove(starting)
             return
-        close_all(starting.pipes)
-        close_all((starting.terminal_fd,))
         if starting is self._spare:
             self._spare = self._due = None
         if errno:
             text = f"start a process in the container: {os.strerror(errno)}"
             starting.failure = starting.failure or StartFailed(Reason.INVALID, text)
-        if starting.ahead and starting.failure is None and starting.done is not None and self._retry(starting):
+        self._give_up(starting)
+
+    def _give_up(self, starting: _Starting) -> None:
+        """Nothing is going to run: give back what was to be its, and tell who waits, if there is no other way."""
+        self._starting.remove(starting)
+        close_all(starting.pipes)
+        close_all((starting.terminal_fd,))
+        if starting.done is None:
+            return
+        if starting.ahead and starting.failure is None and self._retry(starting):
             return
         close_all(None if starting.client is None else (starting.client,))
-        ended = StartFailed(Reason.INTERNAL, "the process ended before it could be executed")
-        if starting.done is not None:
-            starting.done(starting.failure or ended)
+        starting.done(starting.failure or StartFailed(Reason.INTERNAL, "the process ended before it could be executed"))
 
     def _retry(self, starting: _Starting) -> bool:
-        """A joiner was killed while it waited, for want of memory perhaps, before that was noticed: make another."""
+        """What waited was killed, for want of memory perhaps, before that was noticed: make another."""
         if starting.request is None:
             return False
         try:
             again = self._fork_joiner(starting.request, starting.main_pidfd)
         except OSError:
             return False
-        _let_go(again)
         again.client, again.options, again.done = starting.client, starting.options, starting.done
+        _let_go(again)
         return True
 
-    def _on_started(self, starting: _Starting, pid: int) -> None:
-        """The joiner has done its part: its sibling is a child of this process."""
+    def _on_process(self, starting: _Starting, pid: int) -> None:
+        """The joiner has done its part: its sibling is a child of this process, which runs or waits for its start."""
+        if not starting.pid:
+            starting.pid, starting.pidfd = pid, os.pidfd_open(pid)
+            self._poller.add(starting.pidfd, select.EPOLLIN, lambda _: self._on_early_end(starting))
+        if starting.failure:
+            _end(starting)
+        elif starting.told and not starting.started:
+            if starting.inside:
+                _signal(starting.pidfd, joiner.START_SIGNAL)
+            self._on_started(starting)
+
+    def _on_early_end(self, starting: _Starting) -> None:
+        """A process has ended that waited for its start."""
+        if os.waitpid(starting.pid, os.WNOHANG)[0] == 0:
+            return
+        self._poller.remove(starting.pidfd)
+        os.close(starting.pidfd)
+        self._give_up(starting)
+
+    def _on_started(self, starting: _Starting) -> None:
         if starting.request is None:
             raise RuntimeError("a spare joiner started a process")
         starting.started = True
+        if not starting.joiner_pid:
+            self._starting.remove(starting)
         exec_id = starting.request.id
         streams = self._new_streams(exec_id)
-        task = Task(pid, os.pidfd_open(pid), streams)
+        task = Task(starting.pid, starting.pidfd, streams)
         self._tasks[exec_id] = task
-        self._poller.add(task.pidfd, select.EPOLLIN, lambda _: self._on_end(exec_id, task))
+        self._poller.set(task.pidfd, select.EPOLLIN, lambda _: self._on_end(exec_id, task))
         if starting.done is not None:
-            starting.done(pid)
+            starting.done(task.pid)
         if starting.client is not None and starting.options is not None:
             streams.attach(starting.client, starting.options)
         if starting.pipes is not None:
@@ -398,18 +441,27 @@ def _signal(pidfd: int, number: int) -> None:
 
 
 def _let_go(starting: _Starting) -> bool:
-    """Let a joiner go on, now or when its terminal has come; False where it is gone."""
+    """Let the process start, now or when its terminal has come; False where it is gone."""
     starting.goes = True
     if starting.kind.terminal:
         if starting.terminal_fd < 0:
             return True
         if starting.request is not None and starting.request.terminal_size:
             tty.set_size(starting.terminal_fd, *starting.request.terminal_size)
+    starting.told = True
     try:
-        starting.channel.send({"type": "go"})
+        if not starting.inside:
+            starting.channel.send({"type": "go"})
     except ChannelClosed:
         return False
     return True
+
+
+def _end(starting: _Starting) -> None:
+    """Kill the joiner, and the process if it is there."""
+    for fd in (starting.joiner_fd, starting.pidfd):
+        if fd >= 0:
+            _signal(fd, signal.SIGKILL)
 
 
 def _kill(pid: int) -> None:

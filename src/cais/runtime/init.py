@@ -13,8 +13,9 @@ from typing import NoReturn
 from cais.errors import CaisError
 from cais.linux import credentials, mount, namespaces, tty
 from cais.linux.fs import close_from
-from cais.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWNS, CLONE_NEWPID
-from cais.runtime import plan, process, reaper, rootfs, users
+from cais.linux.namespaces import CLONE_NEWNS, CLONE_NEWPID
+from cais.linux.netlink import NETLINK_ROUTE, Netlink
+from cais.runtime import links, plan, process, reaper, rootfs, users
 from cais.runtime.cgroups.files import enter
 from cais.runtime.cgroups.interface import Cgroup, Hierarchy
 from cais.runtime.cgroups.resources import Resources
@@ -41,7 +42,11 @@ def run(hierarchy: Hierarchy, connection: socket.socket) -> NoReturn:
         spec = load(request.bundle)
         cgroup = hierarchy.create(spec.cgroups_path, Resources.from_oci(spec.resources))
         has_group = True
-        _enter_groups(cgroup, spec, hierarchy.version)
+        # Made before its namespaces are: it belongs to the host's network.
+        host = Netlink(NETLINK_ROUTE) if request.network and spec.has_new("network") else None
+        _enter_groups(cgroup, spec)
+        if spec.has_new("network"):
+            _set_up_network(request, host, channel)
         _run(request, spec, cgroup, stdio, channel)
     except StartFailed as error:
         report(channel, error, has_group)
@@ -62,13 +67,26 @@ def report(channel: Channel, error: StartFailed, has_group: bool = True) -> None
         pass
 
 
-def _enter_groups(cgroup: Cgroup, spec: Spec, version: int) -> None:
+def _enter_groups(cgroup: Cgroup, spec: Spec) -> None:
     """Join the control groups, then the namespaces: a private cgroup namespace is rooted where the caller is."""
     enter(cgroup.entries())
     os.setsid()
     os.umask(0)
     process.set_oom_score(spec.process.oom_score_adj)
-    _enter_namespaces(spec, version)
+    _enter_namespaces(spec)
+
+
+def _set_up_network(request: StartRequest, host: Netlink | None, channel: Channel) -> None:
+    """The loopback link, and what else the container's own network namespace is to have."""
+    namespaces.loopback_up()
+    if host is None or request.network is None:
+        return
+    with host:
+        sockets = links.set_up(links.NetworkPlan.from_json(request.network), host)
+    if sockets:
+        channel.send({"type": "resolver"}, [item.fileno() for item in sockets])
+    for item in sockets:
+        item.close()
 
 
 def _run(request: StartRequest, spec: Spec, cgroup: Cgroup, stdio: Stdio | None, channel: Channel) -> NoReturn:
@@ -78,8 +96,6 @@ def _run(request: StartRequest, spec: Spec, cgroup: Cgroup, stdio: Stdio | None,
         credentials.set_name(reaper.NAME)
         credentials.set_command_line(" ".join((reaper.NAME, "--", *spec.process.args)))
     _name_host(spec)
-    if spec.has_new("network"):
-        namespaces.loopback_up()
     planned = plan.of_spec(spec)
     root = rootfs.assemble(request.rootfs, os.path.join(request.bundle, "rootfs"), planned.steps)
     root.apply(planned, cgroup, spec.devices)
@@ -101,7 +117,7 @@ def _run(request: StartRequest, spec: Spec, cgroup: Cgroup, stdio: Stdio | None,
     process.execute(path, spec.process, env)
 
 
-def _enter_namespaces(spec: Spec, cgroup_version: int) -> None:
+def _enter_namespaces(spec: Spec) -> None:
     """Make the namespaces of its own and join those that are given by path.
 
     The PID namespace was made or joined by the monitor before the fork.
@@ -111,10 +127,7 @@ def _enter_namespaces(spec: Spec, cgroup_version: int) -> None:
     for fd, flag in joined:
         namespaces.setns(fd, flag)
         os.close(fd)
-    flags = spec.new_namespaces() & ~CLONE_NEWPID
-    if cgroup_version == 1:
-        flags &= ~CLONE_NEWCGROUP
-    namespaces.unshare(flags | CLONE_NEWNS)
+    namespaces.unshare(spec.new_namespaces() & ~CLONE_NEWPID | CLONE_NEWNS)
 
 
 def _name_host(spec: Spec) -> None:

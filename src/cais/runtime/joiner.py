@@ -3,23 +3,26 @@
 Two processes, because of CVE-2016-9962: the joiner, single-threaded, non-dumpable and still in the host's PID
 namespace where nothing of the container sees it, joins the other namespaces, gives up every right that the
 container does not have and closes every descriptor but the process's own; only then does it fork into the
-container's PID namespace, and that child goes straight to exec. The child is made with CLONE_PARENT, so that the
-monitor reaps it; the joiner ends.
+container's PID namespace. That child is made with CLONE_PARENT, so that the monitor reaps it; the joiner ends. The
+child goes straight to exec.
+
+To fork takes longer than to exec. So a process that is prepared before a client asks for its start may be forked
+ahead as well, and wait inside the container, for a signal: it has no descriptor that it would not have afterwards.
 
 A joiner comes as far as into the namespaces without knowing what it is to run, so one can be made ahead; it is in
 no control group of the container until it knows.
 
-That child can be looked at by a process of the container that may trace, and what it has could be taken from it.
-So it has no way to talk to the monitor either: its pid, or why there is none, is left in memory that the monitor
-and the joiner share, and that the child does not have.
+The child can be looked at by a process of the container that may trace, and what it has could be taken from it: a
+process that is the container's in everything. It has no way to talk to the monitor: its pid, or why there is none, is
+left in memory that the monitor and the joiner share, and that the child does not have.
 """
 
 import contextlib
 import errno
 import json
 import os
+import signal
 import socket
-import time
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -34,13 +37,13 @@ from cais.runtime.channel import Channel, ChannelClosed
 from cais.runtime.errors import Reason, StartFailed
 from cais.runtime.init import report
 from cais.runtime.messages import ExecRequest
-from cais.runtime.spec import parse_process
+from cais.runtime.spec import Process, parse_process
 
 # What is where in the shared memory
 PID, ERRNO = 0, 1
 _GO_BYTES = 4096
-# To end takes a process as long as it takes its child to get to exec: it lets the child go first
-_LINGER_SECONDS = 0.005
+# Starts a process that waits inside the container; whoever else sends it does no harm, since it is ignored otherwise
+START_SIGNAL = signal.SIGCONT
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,8 @@ class Kind:
 class Joining:
     """What the monitor hands to the joiner. namespaces_fd: a pidfd of the container's first process.
 
-    process: an OCI process object. spare: it is but an example, and a message brings the real one.
+    process: an OCI process object. inside: it is to wait for its start in the container. spare: both are but an
+    example, and a message brings the real ones.
     """
 
     container_id: str
@@ -71,6 +75,7 @@ class Joining:
     namespace_flags: int
     kind: Kind
     process: dict[str, Any]
+    inside: bool
     spare: bool
     stdio: tuple[int, int, int] | None
     connection: socket.socket
@@ -102,15 +107,20 @@ def _run(joining: Joining, channel: Channel) -> NoReturn:
     credentials.new_session_keyring(f"_ses.{joining.container_id}")
     _join_namespaces(joining)
     root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    wanted = parse_process(_await_process(joining.process, root_fd, channel) if joining.spare else joining.process)
+    document, inside = _await_process(joining.process, root_fd, channel) if joining.spare else (
+        joining.process, joining.inside,
+    )  # fmt: skip
+    wanted = parse_process(document)
     enter(groups)
     stdio = joining.stdio or _open_terminal(root_fd, channel)
     user = users.resolve(root_fd, wanted.user, wanted.additional_groups)
     process.own_streams(stdio, user.uid)
     close_from(3, channel.fileno())
     path, env = process.prepare(wanted, user, seccomp_program)
+    if inside:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {START_SIGNAL})
     # "go": a client has asked for the start; read(2), as filters allow it
-    if not channel.holds_more and not os.read(channel.fileno(), _GO_BYTES):
+    elif not channel.holds_more and not os.read(channel.fileno(), _GO_BYTES):
         os._exit(0)
     joining.shared.keep_from_children()
     close_from(3)
@@ -121,20 +131,30 @@ def _run(joining: Joining, channel: Channel) -> NoReturn:
         os._exit(process.EXIT_EXEC_FAILED)
     if pid == 0:
         _lead_session(wanted.terminal)
+        if inside:
+            _await_start(wanted, env)
         process.execute(path, wanted, env)
-    time.sleep(_LINGER_SECONDS)
     os._exit(0)
 
 
-def _await_process(example: dict[str, Any], root_fd: int, channel: Channel) -> dict[str, Any]:
-    """The process that a message brings.
+def _await_start(wanted: Process, env: dict[bytes, bytes]) -> None:
+    """Wait for the signal. What comes then is rehearsed, for the reason below."""
+    with contextlib.suppress(OSError):
+        os.execve("", wanted.args, env)  # noqa: S606  no file has this name
+    signal.sigwait({START_SIGNAL})
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _await_process(example: dict[str, Any], root_fd: int, channel: Channel) -> tuple[dict[str, Any], bool]:
+    """The process that a message brings, and whether it is to wait inside.
 
     What is to be done with it is rehearsed with an example: each page that is looked at for the first time since the
     fork has to be copied (a reference count changes), and that takes longer than the work itself.
     """
     with contextlib.suppress(StartFailed):
         process.rehearse(parse_process(json.loads(json.dumps(example))), root_fd)
-    return dict(channel.receive()[0]["process"])
+    message = channel.receive()[0]
+    return message["process"], message["inside"]
 
 
 def _join_namespaces(joining: Joining) -> None:

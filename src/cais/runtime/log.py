@@ -43,9 +43,23 @@ class JsonFileLog:
         self._clock_second = 0
         self._clock_text = ""
         self._compressing = 0
+        self._holds = 0
         self._fd = -1
         self._size = 0
         self._open()
+
+    @property
+    def size(self) -> int:
+        """The bytes in the current file."""
+        return self._size
+
+    def unfinished(self, stream: str) -> bytes:
+        """What was written to a stream and is in no file yet, since its line has no end."""
+        return self._partial[stream]
+
+    def hold(self, held: bool) -> None:
+        """Begin no other file until each call with True was followed by one with False: somebody reads up to a size."""
+        self._holds += 1 if held else -1
 
     def write(self, stream: str, data: bytes) -> None:
         """Take what the container wrote to "stdout" or "stderr"."""
@@ -117,11 +131,11 @@ class JsonFileLog:
         while start < len(records):
             if self._fd < 0:
                 self._open()
-            if 0 < limit <= self._size:
+            if 0 < limit <= self._size and not self._holds:
                 self._rotate()
             end = len(records)
             room = limit - self._size
-            if 0 < room < end - start:
+            if 0 < room < end - start and not self._holds:
                 end = records.index(b"\n", start + room - 1) + 1
             self._write(records[start:end])
             start = end

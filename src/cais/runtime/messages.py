@@ -4,14 +4,19 @@
       │                                        │ ▲
       │◀── started | failed ───────────────────┘ │          the control channel, made by caisd with each start;
       │◀── exited, exec-exited, detached, oom ───┘          a later caisd connects to monitor.sock and gets `hello`
-      │─── attach, resize, signal, exec, pids ─▶ monitor ── replies carry the request's `seq`
+      │─── attach, resize, signal, exec, pids ─▶ monitor ── replies carry the request's `seq`; with `after_log`, attach
+      │                                                     brings a gate too, and is told where the log stands
       │─── prepare, forget (an exec) ──────────▶ monitor ── no reply
 
     first process ◀── launch (the request, its ends of the pipes) ── monitor
                   ── root (a descriptor of its root's mount) ──▶
                   ── terminal (the master's descriptor) ──▶ monitor
+                  ── resolver (two sockets) ──▶ monitor ──▶ caisd: where the container asks for names
                   ── failed (reason, message, has_group) ──▶  then it ends; has_group: its control groups are made
                   ── executing ──▶                            nothing is left but exec itself
+
+    caisd ── network (a plan, its namespace, a channel for the answer) ──▶ spawner ── (fork) ──▶ helper
+          ◀── done (the sockets of a resolver, where asked for) | failed ───────────────────────┘
 
     joiner of an exec ── terminal, failed ──▶ monitor           as above
                       ◀── process (an OCI process) ──           to a spare one alone, which knows none yet
@@ -84,6 +89,7 @@ class StartRequest(Record):
     seccomp: path of a compiled BPF program. open_stdin: keep standard input open for attached clients;
     stdin_once: close it when the first of them closes its end. terminal_size: rows and columns.
     init: the command is a child of an init of ours (`cais.runtime.reaper`) instead of pid 1 itself.
+    network: a `cais.runtime.links.NetworkPlan` as JSON, for a network namespace of its own.
     """
 
     id: str
@@ -96,6 +102,7 @@ class StartRequest(Record):
     stdin_once: bool = False
     terminal_size: tuple[int, int] | None = None
     init: bool = False
+    network: dict[str, Any] | None = None
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> "StartRequest":
@@ -153,7 +160,8 @@ class Outline(Record):
 class ExecRequest(Record):
     """A further process in a running container.
 
-    process: an OCI process object. open_stdin: a client may write to it.
+    process: an OCI process object. open_stdin: a client may write to it. waits_inside: its seccomp filter lets it wait
+    for a signal, so that it can be in the container before it is started.
     """
 
     id: str
@@ -161,6 +169,7 @@ class ExecRequest(Record):
     open_stdin: bool = False
     seccomp: str | None = None
     terminal_size: tuple[int, int] | None = None
+    waits_inside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,11 +195,20 @@ class Monitor:
                 # Kept to the end: the file system below an overlay is synced when the last reference to the mount
                 # goes, and without this one that would be before the kernel tells of the first process's end.
                 self._root_fds = descriptors
+            elif message["type"] == "resolver":
+                self._pass_on(message, descriptors)
             elif message["type"] == "failed":
                 kind = StartFailed if message["has_group"] else _NoGroup
                 raise kind(Reason(message["reason"]), message["message"])
             elif message["type"] == "executing":
                 return
+
+    def _pass_on(self, message: Message, descriptors: list[int]) -> None:
+        """Give what the first process has for caisd to caisd."""
+        if self._control:
+            with contextlib.suppress(ChannelClosed):
+                self._control.send(message, descriptors)
+        close_all(tuple(descriptors))
 
     def _remove_group(self) -> None:
         try:
@@ -284,9 +293,7 @@ class Monitor:
         kind = message["type"]
         answer: Message = {}
         if kind == "attach":
-            options = StreamOptions.from_json(message["options"])
-            self._find(None).streams.attach(descriptors[0], options)
-            del descriptors[0]
+            answer = self._attach(message, descriptors)
         elif kind == "resize":
             self._find(message.get("exec_id")).streams.resize(message["rows"], message["columns"])
         elif kind == "signal":
@@ -309,6 +316,17 @@ class Monitor:
         else:
             raise StartFailed(Reason.INVALID, f"this monitor does not know the request {kind!r}")
         reply(answer)
+
+    def _attach(self, message: Message, descriptors: list[int]) -> Message:
+        options = StreamOptions.from_json(message["options"])
+        streams = self._find(None).streams
+        if not message.get("after_log"):
+            streams.attach(descriptors[0], options)
+            del descriptors[:1]
+            return {}
+        client, gate = descriptors[:2]
+        del descriptors[:2]
+        return {"log_size": streams.attach_behind(client, options, gate)}
 
     def _exec(self, message: Message, descriptors: list[int], reply: Callable[[Message], None]) -> None:
         def done(result: int | StartFailed) -> None:
@@ -430,6 +448,8 @@ class Monitor:
         deadline = time.monotonic() + _LAST_WORDS_SECONDS
         while not self._all_is_told() and (left := deadline - time.monotonic()) > 0:
             self._poller.run_once(left)
+            if self._main.streams.clients_wait:  # what they get first may be long
+                deadline = time.monotonic() + _LAST_WORDS_SECONDS
 
     def _keep_oom_figures(self) -> None:
         """What the control groups tell of a lack of memory, while they are still there."""

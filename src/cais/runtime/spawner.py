@@ -15,11 +15,11 @@ import sys
 from typing import NoReturn
 
 from cais.linux import credentials
-from cais.runtime import monitor
+from cais.runtime import links, monitor
 from cais.runtime.cgroups import open_hierarchy
 from cais.runtime.cgroups.interface import Hierarchy
 from cais.runtime.channel import Channel, ChannelClosed, Message, pair
-from cais.runtime.errors import Reason
+from cais.runtime.errors import Reason, StartFailed
 
 
 def main(connection_fd: int) -> NoReturn:
@@ -48,6 +48,8 @@ def main(connection_fd: int) -> NoReturn:
             try:
                 if message["type"] == "start":
                     spares.start(message, descriptors)
+                elif message["type"] == "network":
+                    _change_network(message, descriptors)
             finally:
                 for fd in descriptors:
                     os.close(fd)
@@ -151,6 +153,32 @@ class _Spares:
                 monitor.main(self._hierarchy, theirs)
             _ignore_children()
         self._spare = Channel(mine)
+
+
+def _change_network(message: Message, descriptors: list[int]) -> None:
+    """Fork a helper that carries out a plan in a container's network namespace, and tells caisd."""
+    if len(descriptors) != 2:
+        _refuse(descriptors, "the spawner may open no more files")
+        return
+    try:
+        pid = os.fork()
+    except OSError as error:
+        _refuse(descriptors, f"fork a helper: {error.strerror}")
+        return
+    if pid:
+        return
+    try:
+        channel = Channel(socket.socket(fileno=descriptors[0]))
+        try:
+            sockets = links.serve(descriptors[1], links.NetworkPlan.from_json(message["plan"]))
+            channel.send({"type": "done"}, [item.fileno() for item in sockets])
+        except StartFailed as error:
+            channel.send({"type": "failed", "reason": error.reason, "message": error.message})
+        except Exception as error:  # noqa: BLE001  a forked child must never return into its parent's code
+            text = f"{type(error).__name__}: {error}"
+            channel.send({"type": "failed", "reason": Reason.INTERNAL, "message": text})
+    finally:
+        os._exit(0)
 
 
 def _refuse(descriptors: list[int], text: str) -> None:

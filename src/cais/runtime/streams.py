@@ -62,6 +62,28 @@ class Streams:
         self._clients.append(Client(self, self._poller, fd, options, self._spill_folder))
         self._listen_again()
 
+    def attach_behind(self, fd: int, options: StreamOptions, gate_fd: int) -> int:
+        """Serve a client that gets the log first, from somebody else, who then opens the gate. See `clients`.
+
+        Returns: the size of the log's current file at which what these streams send begins; no other file is begun
+            until the gate is open, unless the client goes before.
+        """
+        client = Client(self, self._poller, fd, options, self._spill_folder, gate_fd=gate_fd)
+        self._clients.append(client)
+        self._listen_again()
+        if self._log is None:
+            return 0
+        self._log.hold(True)
+        for stream in ("stdout", "stderr"):
+            if unfinished := self._log.unfinished(stream):
+                client.send(stream, unfinished)
+        return self._log.size
+
+    def client_let_in(self) -> None:
+        """A client's gate is open, or the client is gone before that."""
+        if self._log:
+            self._log.hold(False)
+
     def resize(self, rows: int, columns: int) -> None:
         """Change the terminal's size; nothing happens without one."""
         if self._terminal_fd >= 0:
@@ -108,6 +130,11 @@ class Streams:
     def reconsider(self) -> None:
         """Let the process go on when the client that it waits for has stalled."""
         self.client_advanced()
+
+    @property
+    def clients_wait(self) -> bool:
+        """Whether a client waits for its gate to open."""
+        return any(client.waits for client in self._clients)
 
     @property
     def clients_served(self) -> bool:

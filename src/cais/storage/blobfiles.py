@@ -32,6 +32,8 @@ class BlobWriter:
         publish: Callable[[Path, str, int, bool], None],
         keep: "Callable[[BlobWriter], None]",
         earlier: "BlobWriter | None" = None,
+        *,
+        make_room: Callable[[], None] | None = None,
     ) -> None:
         self.path: Path = earlier.path if earlier else path
         self.expected = expected
@@ -39,6 +41,7 @@ class BlobWriter:
         """The bytes written so far, from the beginning of the blob: where a download goes on."""
         self._publish = publish
         self._keep = keep
+        self._make_room = make_room
         self._hash: _Hash = earlier._hash if earlier else hashlib.sha256()
         self._changed = threading.Condition()
         self._written: int = self.offset
@@ -57,6 +60,8 @@ class BlobWriter:
         """Add bytes at `offset`. Raises: Unavailable when the disk is full."""
         view = memoryview(data)
         self._hash.update(view)
+        if self._make_room is not None:
+            self._make_room()
         while view:
             try:
                 count = os.pwrite(self._fd, view, self.offset)

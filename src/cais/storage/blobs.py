@@ -14,7 +14,7 @@ import os
 import re
 import threading
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +30,9 @@ _HEX: Final = re.compile(r"[0-9a-f]{64}")
 class BlobStore:
     """Blobs in one folder, for any thread. `temporary` is a folder of the same file system that is swept at start."""
 
-    def __init__(self, root: Path, temporary: Path) -> None:
+    def __init__(self, root: Path, temporary: Path, *, make_room: Callable[[], None] | None = None) -> None:
+        """make_room: is called before bytes are written, and may wait for some room on the disk."""
+        self._make_room = make_room
         self._root = root
         self._temporary = temporary
         self._lock = threading.Lock()
@@ -120,9 +122,30 @@ class BlobStore:
         with self._lock:
             earlier = None if expected is None else self._partial.pop(expected, None)
         try:
-            return BlobWriter(path, expected, self._publish, self._keep_partial, earlier)
+            return BlobWriter(path, expected, self._publish, self._keep_partial, earlier, make_room=self._make_room)
         except OSError as error:
             raise Unavailable(f"store a blob: {error.strerror}") from error
+
+    def adopt(self, path: Path, digest: str, *, retain: bool = False) -> None:
+        """Make a file a blob; it keeps its name too, and must not be changed any more.
+
+        Whoever calls has seen that its content has the digest. retain: count one user of it.
+        Raises: Unavailable when it cannot be brought to the disk.
+        """
+        linked = self._temporary / f"blob-{hex_of(digest)[:12]}-{os.urandom(8).hex()}"
+        try:
+            os.link(path, linked)
+            fd = os.open(linked, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fchmod(fd, 0o600)
+                os.fsync(fd)
+                size_bytes = os.fstat(fd).st_size
+            finally:
+                os.close(fd)
+            self._publish(linked, digest, size_bytes, retain)
+        except OSError as error:
+            linked.unlink(missing_ok=True)
+            raise Unavailable(f"store blob {digest}: {error.strerror}") from error
 
     def partial(self, digest: str) -> int:
         """The bytes that an interrupted writer of the blob has left, until caisd ends or `forget_partial`."""

@@ -7,8 +7,9 @@ the same archive on another base is another layer. A layer is unpacked in a temp
 renamed. What it needs to live on is a row in the database; until its image is written there, and while an
 operation works with it, a `Lease` keeps it. What nobody keeps is removed.
 
-A layer keeps the blobs that reproduce it, compressed or plain: its files alone would not give an archive of the same
-digest again. They live as long as any layer with that diffID.
+A layer that came as an archive keeps the blobs that reproduce it, compressed or plain: its files alone would not give
+an archive of the same digest again. They live as long as any layer with that diffID. A layer that was made here, by a
+build, has none until it is saved or pushed: packed again, it gives the archive that it got its diffID from.
 """
 
 import hashlib
@@ -25,8 +26,9 @@ from cais.errors import InvalidArgument, NotFound, Unavailable
 from cais.linux.sync import syncfs
 from cais.storage.blobfiles import BlobWriter
 from cais.storage.blobs import BlobStore, hex_of, sync_folder
+from cais.storage.flushing import Flushing
 from cais.storage.readahead import ReadAhead
-from cais.storage.sources import Tee
+from cais.storage.sources import Aside
 from cais.storage.tarstream import Source, TarReader
 from cais.storage.trees import remove_tree
 from cais.storage.unpack import unpack
@@ -95,6 +97,11 @@ class Lease:
         """The blobs of a layer. See `LayerStore.archives`."""
         return self._store.archives(layer.diff_id)
 
+    def adopt(self, path: Path, digest: str) -> None:
+        """Make a file a blob, and keep it until the lease ends. See `BlobStore.adopt`."""
+        self._store.blobs.adopt(path, digest, retain=True)
+        self._blobs.append(digest)
+
     def attach(self, layer: Layer, blob: LayerBlob) -> None:
         """Say that a blob, which this lease keeps, is the archive of a layer, which it keeps too.
 
@@ -129,15 +136,49 @@ class Lease:
         self._kept.append(layer.chain_id)
         return layer
 
+    def adopt_layer(self, folder: Path, diff_id: str, parent: str | None, size_bytes: int) -> Layer:
+        """Take a read-write layer of overlayfs over, which nobody writes to any more, on top of the layer `parent`.
+
+        folder: on the file system of the store; it is moved away, or left to the caller when there is such a layer
+        already. diff_id: the digest of its archive, as `tartree.pack` gives it. It is not synced before `settle`.
+        The layer is kept until the lease ends. Raises: Unavailable.
+        """
+        layer = self._store.adopt(Layer(chain_id_of(parent, diff_id), diff_id, parent, size_bytes), folder)
+        self._kept.append(layer.chain_id)
+        return layer
+
+
+def _nothing() -> None:
+    pass
+
+
+def _remove_now(path: Path) -> None:
+    try:
+        remove_tree(path)
+    except OSError as error:  # out of the way it is; the next start tries again
+        _log.warning("remove layer files at %s: %s", path, error)
+
 
 class LayerStore:
     """The layers in one folder. `temporary` is a folder of the same file system that is swept at start.
 
     blobs: where their archives are; opened before this is.
+    discard: has a folder deleted that is out of the way, from any thread; without it that is done at once.
+    make_room: waits, where the disk is nearly full, until what was discarded is deleted.
     """
 
-    def __init__(self, root: Path, temporary: Path, blobs: BlobStore) -> None:
+    def __init__(
+        self,
+        root: Path,
+        temporary: Path,
+        blobs: BlobStore,
+        *,
+        discard: Callable[[Path], None] | None = None,
+        make_room: Callable[[], None] = _nothing,
+    ) -> None:
         self.blobs = blobs
+        self._discard = discard or _remove_now
+        self._make_room = make_room
         self._root = root
         self._temporary = temporary
         self._lock = threading.Lock()
@@ -145,6 +186,7 @@ class LayerStore:
         self._users: Counter[str] = Counter()
         self._archives: dict[str, dict[str, LayerBlob]] = {}
         self._same_archive: Counter[str] = Counter()
+        self._unsynced: set[str] = set()
 
     def open(self, layers: Iterable[Layer], archives: Iterable[tuple[str, LayerBlob]] = ()) -> list[Layer]:
         """Make the folder when missing and sweep it: `layers` are those that the database lists.
@@ -227,7 +269,7 @@ class LayerStore:
     def release(self, chain_ids: Iterable[str]) -> list[str]:
         """Count one user less for each; layers that nobody uses any more go, and those below that only they used.
 
-        They are out of the way at once, and their files are removed before this returns. Blocks: for a thread.
+        They are out of the way when this returns; their files are discarded. Blocks: for a thread.
         Returns: the layers that went, topmost first.
         """
         gone: list[str] = []
@@ -241,16 +283,14 @@ class LayerStore:
                     continue
                 del self._users[chain_id]
                 layer = self._layers.pop(chain_id)
+                self._unsynced.discard(chain_id)
                 gone.append(chain_id)
                 moved += self._move_away(chain_id)
                 self._let_go_of_archives(layer.diff_id)
                 if layer.parent is not None:
                     waiting.insert(0, layer.parent)
         for path in moved:
-            try:
-                remove_tree(path)
-            except OSError as error:  # out of the way it is; the next start tries again
-                _log.warning("remove layer files at %s: %s", path, error)
+            self._discard(path)
         return gone
 
     def add(
@@ -268,10 +308,17 @@ class LayerStore:
             os.chmod(staging / "diff", 0o755)  # noqa: S103  whatever the umask
             lower = [str(self.path(layer.chain_id)) for layer in self.chain(parent)]
             hashed = hashlib.sha256()
-            with ReadAhead(Tee(source, hashed.update), interrupt) as ahead:
+            # three threads: bytes are received and decompressed in one, hashed in another, and unpacked here
+            with (
+                Flushing(staging) as flushing,
+                Aside(source, self._hashing(hashed, flushing)) as hashing,
+                ReadAhead(hashing, interrupt) as ahead,
+            ):
                 reader = TarReader(ahead)
                 size_bytes = unpack(reader, str(staging / "diff"), lower, str(staging))
                 reader.drain()
+                hashing.finish()
+                flushing.finish()
             diff_id = "sha256:" + hashed.hexdigest()
             if expected_diff_id not in (None, diff_id):
                 raise InvalidArgument(f"invalid diffID for layer: expected {expected_diff_id}, got {diff_id}")
@@ -282,9 +329,39 @@ class LayerStore:
         finally:
             remove_tree(staging)
 
-    def _publish(self, layer: Layer, staging: Path) -> Layer:
-        if layer.chain_id not in self._layers:
-            _sync(staging)
+    def adopt(self, layer: Layer, folder: Path) -> Layer:
+        """Move a layer's files here and count one user of it. See `Lease.adopt_layer`."""
+        staging = self._temporary / f"layer-{os.urandom(12).hex()}"
+        try:
+            staging.mkdir(mode=0o700)
+            os.rename(folder, staging / "diff")
+            return self._publish(layer, staging, synced=False)
+        except OSError as error:
+            raise Unavailable(f"store a layer: {error.strerror}") from error
+        finally:
+            remove_tree(staging)
+
+    def settle(self, chain_ids: Iterable[str]) -> None:
+        """See to it that layers are on the disk, whatever happens to the machine. Blocks. Raises: Unavailable."""
+        waiting = self._unsynced.intersection(chain_ids)
+        if not waiting:
+            return
+        try:
+            everything = set(self._unsynced)
+            _sync(self._root)
+        except OSError as error:
+            raise Unavailable(f"store a layer: {error.strerror}") from error
+        self._unsynced -= everything
+
+    def _hashing(self, hashed: "hashlib._Hash", flushing: Flushing) -> Callable[[bytes], None]:
+        def take(piece: bytes) -> None:
+            self._make_room()
+            hashed.update(piece)
+            flushing.add(len(piece))
+
+        return take
+
+    def _publish(self, layer: Layer, staging: Path, *, synced: bool = True) -> Layer:
         with self._lock:
             known = self._layers.get(layer.chain_id)
             if known is None:
@@ -293,8 +370,11 @@ class LayerStore:
                 self._same_archive[layer.diff_id] += 1
                 if layer.parent is not None:
                     self._users[layer.parent] += 1
+                if not synced:
+                    self._unsynced.add(layer.chain_id)
             self._users[layer.chain_id] += 1
-        sync_folder(self._root)
+        if synced:
+            sync_folder(self._root)
         return known
 
     def _let_go_of_archives(self, diff_id: str) -> None:

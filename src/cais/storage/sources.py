@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Self
 
 from cais.storage.tarstream import Source
 
@@ -78,3 +78,49 @@ class Pieces:
             self.closed = True
             self._waiting.clear()
             self._changed.notify_all()
+
+
+class Aside:
+    """A source that shows each piece to somebody else, in a thread of its own.
+
+    Use as a context manager; all has been shown after `finish`. Pieces wait in memory when the thread is slower than
+    the reader, eight at most.
+    """
+
+    def __init__(self, source: Source, show: Callable[[bytes], object]) -> None:
+        self._source = source
+        self._show = show
+        self._pieces = Pieces()
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="aside", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pieces.close()
+        self._thread.join()
+
+    def read(self, size: int, /) -> bytes:
+        """What the source gives. Raises: what the source raises, and what `show` has raised."""
+        piece = self._source.read(size)
+        if piece:
+            self._pieces.put(piece)
+        else:
+            self._pieces.end()
+        return piece
+
+    def finish(self) -> None:
+        """Wait until all that was read, to its end, was shown. Raises: what `show` has raised."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            while piece := self._pieces.take():
+                self._show(piece)
+        except Exception as error:  # noqa: BLE001  it is raised in the reader's thread
+            self._error = error
+            self._pieces.close(error)
