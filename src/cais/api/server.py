@@ -39,6 +39,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 VERSION_PREFIX: Final = "/v{version:[0-9]+[.][0-9]+}"
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 MAX_HEADER_BYTES: Final = 256 * 1024
+READ_BYTES: Final = 512 * 1024  # of a request's body that may wait: more than comes at once, or reading stops each time
 SHUTDOWN_SECONDS: Final = 5.0
 HEARING_SECONDS: Final = 0.5
 
@@ -74,6 +75,7 @@ class ApiServer:
             tcp_keepalive=False,
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
+            read_bufsize=READ_BYTES,
         )
         await self._runner.setup()
         loop = asyncio.get_running_loop()
