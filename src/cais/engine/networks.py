@@ -143,16 +143,18 @@ class Networks:
                 raise Conflict(f"network with name {request.Name} already exists")
             record = _record(request)
             await self._choose_link(record)
-            for attempt in range(_ATTEMPTS):
-                record.ranges = await asyncio.to_thread(self._ranges, request)
-                network = await self._make(record)
-                if record.own_subnets or not await self._has_rival(network) or attempt == _ATTEMPTS - 1:
+            network = await self._make(record, request)
+            for _ in range(_ATTEMPTS):
+                if record.own_subnets or not await self._has_rival(network):
                     break
                 await self._forget(network)
+                network = await self._make(record, request)
         self._events.emit("network", "create", network.id, network.event_attributes())
         return network
 
-    async def _make(self, record: NetworkRecord) -> Network:
+    async def _make(self, record: NetworkRecord, request: NetworkRequest) -> Network:
+        """Makes a network, with a range that is free now where none was asked for. Raises as `create` does."""
+        record.ranges = await asyncio.to_thread(self._ranges, request)
         network = Network(record)
         await self._store(network)
         try:
