@@ -81,15 +81,19 @@ class Engine:
 
     def import_busybox(self) -> None:
         """Give the engine the image busybox:latest, the same bytes for each engine."""
+        self.import_image("busybox", busybox_root().finish())
+
+    def import_image(self, name: str, archive: bytes) -> None:
+        """Make the image NAME:latest of a root file system."""
         change = quote(f"ENV PATH={PATH}")
         connection = UnixConnection(self.socket, 120)
-        path = f"/images/create?fromSrc=-&repo=busybox&tag=latest&changes={change}"
-        connection.request("POST", path, body=busybox_root().finish())
+        path = f"/images/create?fromSrc=-&repo={name}&tag=latest&changes={change}"
+        connection.request("POST", path, body=archive)
         answer = connection.getresponse()
         content = answer.read()
         connection.close()
         if answer.status != 200 or b'"error"' in content:
-            raise RuntimeError(f"{self.name} does not import busybox: {content.decode(errors='replace')}")
+            raise RuntimeError(f"{self.name} does not import {name}: {content.decode(errors='replace')}")
 
     def remove_containers(self) -> None:
         """Remove the containers of the benchmark."""

@@ -164,13 +164,16 @@ class Engine:
 class Daemon(Engine):
     """A caisd of our own. Its folders are made by `start` and removed by `destroy`."""
 
-    def __init__(self, *, root: Path | None = None, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, *, root: Path | None = None, options: Sequence[str] = (), variables: dict[str, str] | None = None
+    ) -> None:
         # Short: the path of a unix socket has at most 107 bytes.
         self.root = root or Path(tempfile.mkdtemp(prefix=host.SESSION_ROOT_PREFIX))
         self.data_root = self.root / "data"
         self.exec_root = self.root / "run"
         self.log = self.root / "caisd.log"
         self.options = tuple(options)
+        self.variables = variables or {}
         self._process: subprocess.Popen[bytes] | None = None
         super().__init__(str(self.exec_root / "cais.sock"), self.root)
 
@@ -219,7 +222,12 @@ class Daemon(Engine):
         """Start caisd and wait until it answers."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(), cwd="/"
+                self.command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env=self.environment() | self.variables,
             )
         deadline = time.monotonic() + seconds
         while not self.answers():

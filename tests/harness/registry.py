@@ -49,14 +49,15 @@ class RealRegistry:
 
 
 @contextlib.contextmanager
-def real_registry(*, tls: bool = False, password: bool = False) -> Iterator[RealRegistry]:
-    """A registry for the time of the block."""
+def real_registry(*, tls: bool = False, password: bool = False, mutual: bool = False) -> Iterator[RealRegistry]:
+    """A registry for the time of the block. mutual: who asks needs the certificate and key of `RealRegistry.folder`."""
     folder = Path(tempfile.mkdtemp(prefix=host.SESSION_ROOT_PREFIX))
     registry = RealRegistry(folder, _free_port())
     http: list[str] = [f"http: {{addr: '127.0.0.1:{registry.port}'"]
     if tls:
         _make_certificate(folder)
-        http.append(f", tls: {{certificate: {folder}/ca.crt, key: {folder}/server.key}}")
+        clients = f", clientcas: ['{folder}/ca.crt']" if mutual else ""
+        http.append(f", tls: {{certificate: {folder}/ca.crt, key: {folder}/server.key{clients}}}")
     auth = ""
     if password:
         (folder / "htpasswd").write_text(_HTPASSWD)
@@ -99,7 +100,7 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
 def _make_certificate(folder: Path) -> None:
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+         "-addext", "subjectAltName=DNS:localhost,DNS:registry.test,IP:127.0.0.1",
          "-keyout", str(folder / "server.key"), "-out", str(folder / "ca.crt")],
         check=True, capture_output=True,
     )  # fmt: skip

@@ -280,6 +280,51 @@ def test_options_that_cannot_be_had_are_refused_in_docker_s_words(
     assert done.stderr.splitlines()[0] == f"docker: Error response from daemon: {message}"
 
 
+KERNEL_MEMORY = (
+    "WARNING: Your kernel does not support kernel memory limit capabilities or the cgroup is not mounted. "
+    "Limitation discarded."
+)
+
+
+def test_a_limit_of_kernel_memory_is_discarded_and_said_so(cais: Engine) -> None:
+    done = cais.docker("run", "--rm", "--kernel-memory", "10m", "--disable-content-trust", "busybox", "echo", "ok")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ok\n", KERNEL_MEMORY + "\n")
+
+
+WINDOWS = (
+    '"{flag}" is only supported on a Docker daemon running on windows, but the Docker daemon is running on linux\n'
+)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--cpu-count", "1"], ["--cpu-percent", "10"], ["--io-maxiops", "10"], ["--io-maxbandwidth", "1m"]],
+    ids=lambda flags: flags[0],
+)
+@pytest.mark.parametrize("verb", ["run", "create"])
+def test_flags_of_windows_are_refused_in_docker_s_words(engine: Engine, verb: str, flags: list[str]) -> None:
+    done = engine.docker(verb, *flags, "busybox", "true")
+    assert (done.returncode, done.stderr) == (1, WINDOWS.format(flag=flags[0]))
+
+
+def test_starting_from_a_checkpoint_is_refused_in_docker_s_words(engine: Engine) -> None:
+    engine.docker_output("create", "--name", "lc-checkpoint", "busybox", "true")
+    for flag in ("--checkpoint", "--checkpoint-dir"):
+        done = engine.docker("start", flag, "/x", "lc-checkpoint")
+        expected = f'"{flag}" is only supported on a Docker daemon with experimental features enabled\n'
+        assert (done.returncode, done.stderr) == (1, expected)
+
+
+def test_what_this_engine_cannot_do_is_refused(cais: Engine) -> None:
+    for flag, message in (
+        ("--use-api-socket", "--use-api-socket is not supported: mount the engine's socket with --volume instead"),
+        ("--disable-content-trust=false", "--disable-content-trust=false is not supported: there is no content trust"),
+    ):
+        for verb in ("run", "create"):
+            done = cais.docker(verb, flag, "busybox", "true")
+            assert (done.returncode, done.stderr) == (1, message + "\n")
+
+
 def test_a_real_time_period_reaches_the_control_group(cais: Engine) -> None:
     path = "/sys/fs/cgroup/cpu/cpu.rt_period_us"
     if not Path(path).exists():

@@ -113,7 +113,26 @@ def test_options_that_exclude_each_other(caisd: Daemon) -> None:
     assert answer({"UsernsMode": "mine"})[0] == 501
     quota = "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"
     assert answer({"StorageOpt": {"size": "1G"}}) == (400, quota)
+    maximum = "invalid QoS settings: linux does not support configuration of maximum"
+    assert answer({"IOMaximumIOps": 1}) == (400, f"{maximum} IOPs")
+    assert answer({"IOMaximumBandwidth": 1}) == (400, f"{maximum} bandwidth")
+    assert answer({"KernelMemoryTCP": 1})[0] == 501
     assert answer({"Runtime": "kata"}) == (400, "unknown or invalid runtime name: kata")
+
+
+def test_limits_that_linux_does_not_have_are_warned_of(caisd: Daemon) -> None:
+    body = {"Image": "busybox", "HostConfig": {"KernelMemory": 10000000, "CpuCount": 1, "CpuPercent": 5}}
+    created = caisd.ask("POST", "/containers/create", body).json
+    assert [warning.text.partition(".")[0] for warning in created["Warnings"].items] == [
+        "Your kernel does not support kernel memory limit capabilities or the cgroup is not mounted",
+        "CpuCount is only supported on Windows",
+        "CpuPercent is only supported on Windows",
+    ]
+    container = created["Id"].text
+    assert "KernelMemory" not in caisd.inspect(container)["HostConfig"]
+    assert refused(caisd, "POST", f"/containers/{container}/start?checkpoint=x") == (
+        400, "checkpoint is only supported in experimental mode"
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -169,3 +188,24 @@ def test_rates_of_block_devices(caisd: Daemon) -> None:
     ]
     bad = create(caisd, "true", host_config={"BlkioDeviceReadBps": [{"Path": "/dev/null", "Rate": 1}]})
     assert refused(caisd, "POST", f"/containers/{bad}/start") == (400, "/dev/null is not a block device")
+
+
+def test_a_cgroup_namespace_of_its_own_is_rooted_at_the_container_s_groups(caisd: Daemon) -> None:
+    container = caisd.docker_output("run", "-d", "--cgroupns", "private", "busybox", "sleep", "1000")
+    assert _namespace(caisd, container, "cgroup") != os.readlink("/proc/self/ns/cgroup")
+    for lines in (
+        caisd.docker_output("exec", container, "cat", "/proc/self/cgroup"),
+        caisd.docker_output("exec", container, "cat", "/proc/1/cgroup"),
+    ):
+        assert {line.split(":", 2)[2] for line in lines.splitlines()} == {"/"}
+    mounted = [
+        line.split() for line in caisd.docker_output("exec", container, "cat", "/proc/1/mountinfo").splitlines()
+        if " - cgroup" in line
+    ]  # fmt: skip
+    assert mounted
+    assert {fields[3] for fields in mounted} == {"/"}
+
+
+def test_the_cgroup_namespace_of_the_host(caisd: Daemon) -> None:
+    container = caisd.docker_output("run", "-d", "--cgroupns", "host", "busybox", "sleep", "1000")
+    assert _namespace(caisd, container, "cgroup") == os.readlink("/proc/self/ns/cgroup")

@@ -10,6 +10,7 @@ import pytest
 
 from tests.harness.engine import Daemon
 from tests.harness.images import busybox_root
+from tests.harness.proxy import Proxy, running_proxy
 from tests.harness.registry import PASSWORD, USER, RealRegistry, real_registry
 
 CERTIFICATES = Path("/etc/cais/certs.d")
@@ -155,6 +156,95 @@ def test_tls_needs_a_known_authority(caisd: Daemon) -> None:
             caisd.docker_output("pull", f"{registry.name}/safe:1")
         finally:
             subprocess.run(["rm", "-r", str(folder)], check=True)
+
+
+@pytest.fixture
+def proxy(clean_host: None) -> Iterator[Proxy]:
+    with running_proxy() as started:
+        yield started
+
+
+@pytest.fixture
+def behind_proxy(proxy: Proxy) -> Iterator[Daemon]:
+    """A daemon that reaches other machines through a proxy alone."""
+    daemon = Daemon(
+        options=["--insecure-registry", "plain.test"],
+        variables={
+            "HTTP_PROXY": proxy.address.replace("//", "//user:secret@"),
+            "HTTPS_PROXY": proxy.address,
+            "NO_PROXY": "direct.test",
+        },
+    )
+    daemon.start()
+    daemon.import_busybox()
+    try:
+        yield daemon
+    finally:
+        daemon.destroy()
+
+
+@pytest.fixture
+def certificates() -> Iterator[Path]:
+    """The folder of certificates, from which what a test has made is removed."""
+    before = set(CERTIFICATES.iterdir()) if CERTIFICATES.is_dir() else set()
+    yield CERTIFICATES
+    for folder in set(CERTIFICATES.iterdir()) - before if CERTIFICATES.is_dir() else ():
+        subprocess.run(["rm", "-r", str(folder)], check=True)
+
+
+def test_a_proxy_is_used_for_other_machines(behind_proxy: Daemon, proxy: Proxy) -> None:
+    with real_registry() as registry:
+        name = f"plain.test:{registry.port}/a:1"
+        behind_proxy.docker_output("tag", "busybox", name)
+        pushed = behind_proxy.docker_output("push", name)
+        behind_proxy.docker_output("rmi", name)
+        assert digest_line(behind_proxy.docker_output("pull", name)) == digest_line(pushed)
+        assert f"CONNECT plain.test:{registry.port} HTTP/1.1" in proxy.requests  # https comes first
+        assert f"GET http://plain.test:{registry.port}/v2/ HTTP/1.1" in proxy.requests
+        del proxy.requests[:]
+        behind_proxy.docker_output("tag", "busybox", f"{registry.name}/a:2")
+        behind_proxy.docker_output("push", f"{registry.name}/a:2")
+        assert behind_proxy.docker("pull", "direct.test/a").returncode == 1
+        assert proxy.requests == []
+    shown = json.loads(behind_proxy.docker_output("info", "--format", "{{json .}}"))
+    assert shown["HttpProxy"] == proxy.address.replace("//", "//xxxxx:xxxxx@")
+    assert (shown["HttpsProxy"], shown["NoProxy"]) == (proxy.address, "direct.test")
+    assert "secret" not in behind_proxy.log_text()
+
+
+def test_an_unknown_authority_is_refused_and_a_known_one_is_trusted(behind_proxy: Daemon, certificates: Path) -> None:
+    with real_registry(tls=True) as registry:
+        host = f"registry.test:{registry.port}"
+        behind_proxy.docker_output("tag", "busybox", f"{host}/a:1")
+        for verb in ("push", "pull"):
+            done = behind_proxy.docker(verb, f"{host}/a:1")
+            assert done.returncode == 1
+            assert "tls: failed to verify certificate: x509: certificate signed by unknown authority" in done.stderr
+        (certificates / host).mkdir(parents=True)
+        (certificates / host / "ca.crt").write_bytes(registry.certificate.read_bytes())
+        behind_proxy.docker_output("push", f"{host}/a:1")
+        behind_proxy.docker_output("pull", f"{host}/a:1")
+        other = f"other.test:{registry.port}"  # of which the certificate says nothing
+        (certificates / other).mkdir()
+        (certificates / other / "ca.crt").write_bytes(registry.certificate.read_bytes())
+        assert "x509: Hostname mismatch" in behind_proxy.docker("pull", f"{other}/a:1").stderr
+
+
+def test_a_registry_that_wants_a_certificate_gets_that_of_its_folder(behind_proxy: Daemon, certificates: Path) -> None:
+    with real_registry(tls=True, mutual=True) as registry:
+        name = f"registry.test:{registry.port}/a:1"
+        folder = certificates / f"registry.test:{registry.port}"
+        folder.mkdir(parents=True)
+        (folder / "ca.crt").write_bytes(registry.certificate.read_bytes())
+        behind_proxy.docker_output("tag", "busybox", name)
+        refused = behind_proxy.docker("push", name)
+        assert refused.returncode == 1
+        assert "remote error: tls: " in refused.stderr and "certificate" in refused.stderr
+        (folder / "client.cert").write_bytes(registry.certificate.read_bytes())
+        (folder / "client.key").write_bytes((registry.folder / "server.key").read_bytes())
+        behind_proxy.docker_output("push", name)
+        behind_proxy.docker_output("rmi", name)
+        behind_proxy.docker_output("pull", name)
 
 
 def test_the_options_are_shown_and_checked() -> None:

@@ -37,6 +37,7 @@ EVERY_RUN = ("cais.cli.run", "cais.cli.signals", "cais.cli.networks", "cais.cli.
         ("cais.cli.logs",),
         ("cais.cli.start",),
         ("cais.cli.images",),
+        ("cais.cli.network",),
         ("cais.cli.registry", "cais.cli.pull", "cais.cli.credentials"),
         ("cais.cli.history",),
         ("cais.cli.transfer",),

@@ -3,6 +3,8 @@
 import pytest
 
 from cais.cli.flags import FlagError, parse
+from cais.cli.mounts import split_fields
+from cais.cli.networks import parse_network
 from cais.cli.options import RUN_FLAGS
 from cais.cli.ports import published
 
@@ -21,6 +23,11 @@ from cais.cli.ports import published
             {"80/tcp": [{"HostIp": "", "HostPort": "8080"}], "81/tcp": [{"HostIp": "", "HostPort": "8081"}]},
         ),
         ("published=1,target=2", {"2/tcp": [{"HostIp": "", "HostPort": "1"}]}),
+        (":80", {"80/tcp": [{"HostIp": "", "HostPort": ""}]}),
+        ("8080:80/sctp", {"80/sctp": [{"HostIp": "", "HostPort": "8080"}]}),
+        ("8080:80/tcp/udp", {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}),
+        ("8080:80/", {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}),
+        ("::ffff:127.0.0.1:1:2", {"2/tcp": [{"HostIp": "127.0.0.1", "HostPort": "1"}]}),
         ("target=3,protocol=udp", {"3/udp": [{"HostIp": "", "HostPort": ""}]}),
     ],
 )
@@ -58,6 +65,13 @@ def test_one_port_may_be_published_twice() -> None:
         ("--network", "foo=bar", "invalid field key foo"),
         ("--network", "name=a,x", "invalid field x"),
         ("--network", "alias=a", "network name/id is not specified"),
+        ("--network", "name=a,gw-priority=x", "invalid gw-priority (x): invalid syntax"),
+        ("--network", "a=b,c", "invalid field key a"),
+        ("--link", "a:b:c", "bad format for links: a:b:c"),
+        ("--link", "", "empty string specified for links"),
+        ("--dns-search", "a..b", "a..b is not a valid domain"),
+        ("--dns-search", "1.2", "1.2 is not a valid domain"),
+        ("--dns-search", "", " is not a valid domain"),
         ("--network", "name=a,driver-opt=x", "invalid key value pair format in driver options"),
     ],
 )
@@ -65,3 +79,39 @@ def test_bad_values_are_refused_in_docker_s_words(flag: str, value: str, message
     with pytest.raises(FlagError) as caught:
         parse(RUN_FLAGS, [flag, value])
     assert caught.value.message == f'invalid argument "{value}" for "{flag}" flag: {message}'
+
+
+@pytest.mark.parametrize(
+    ("value", "column"), [('name=a,alias="b"', 14), ('"name=a",x"', 11), ('"na""me=a",alias="b', 18)]
+)
+def test_quotes_stand_at_the_beginning_of_a_field(value: str, column: int) -> None:
+    with pytest.raises(ValueError, match=f'^parse error on line 1, column {column}: bare " in non-quoted-field$'):
+        split_fields(value)
+
+
+def test_fields_in_quotes_may_have_commas() -> None:
+    assert split_fields('"a,b","c ""d"""') == ["a,b", 'c "d"']
+
+
+@pytest.mark.parametrize("text", ["net", "a=", "=a", "name= net", 'name="net"'])
+def test_what_looks_like_a_name_is_the_name_of_a_network(text: str) -> None:
+    assert parse_network(text).name == text
+
+
+@pytest.mark.parametrize(
+    "address", ["92:d0:c6:0a:29:33", "92-D0-C6-0A-29-33", "92d0.c60a.2933", "02:00:5e:10:00:00:00:01"]
+)
+def test_mac_addresses_have_several_forms(address: str) -> None:
+    network = parse_network(f"name=net,mac-address={address}")
+    assert network.endpoint() == {"MacAddress": address}
+
+
+@pytest.mark.parametrize("address", ["foo", "92:d0:c6:0a:29", "92:d0:c6-0a:29:33", "0:0:0:0:0:0", "92d0c60a2933"])
+def test_what_is_no_mac_address_is_refused(address: str) -> None:
+    with pytest.raises(ValueError, match=f"^{address} is not a valid mac address$"):
+        parse_network(f"name=net,mac-address={address}").endpoint()
+
+
+@pytest.mark.parametrize(("given", "kept"), [(" A.Example. ", "A.Example"), (".", "."), ("a-b.c1", "a-b.c1")])
+def test_search_domains(given: str, kept: str) -> None:
+    assert parse(RUN_FLAGS, ["--dns-search", given]).texts("dns-search") == [kept]

@@ -95,7 +95,7 @@ class _Client:
 
 @asynccontextmanager
 async def _serving(
-    *upstreams: _Upstream, internal: bool = False, keeps_single_labels: bool = False, timeout_seconds: float = 0.3
+    *upstreams: _Upstream, internal: bool = False, keeps_single_labels: bool = False, timeout_seconds: float = 5
 ) -> AsyncIterator[tuple[Resolver, _Client]]:
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
@@ -221,18 +221,18 @@ async def test_that_a_name_does_not_exist_is_said_at_once() -> None:
     async with _serving(_Upstream(_code(wire.NXDOMAIN)), _Upstream(_found)) as (_, client):
         begun = time.perf_counter()
         assert wire.code_of(await client.ask(query("no-such-host"))) == wire.NXDOMAIN
-        assert time.perf_counter() - begun < 0.2
+        assert time.perf_counter() - begun < 2
 
 
 @pytest.mark.parametrize("first", [_silent, _code(wire.SERVFAIL), _code(wire.REFUSED)])
 async def test_the_next_name_server_is_asked(first: Callable[[bytes], list[bytes]]) -> None:
-    async with _serving(_Upstream(first), _Upstream(_found)) as (_, client):
+    async with _serving(_Upstream(first), _Upstream(_found), timeout_seconds=0.3) as (_, client):
         assert _addresses(await client.ask(query("example.org"))) == ["192.0.2.1"]
         assert _addresses((await client.ask_tcp(query("example.org")))[0]) == ["192.0.2.1"]
 
 
 async def test_no_name_server_answers() -> None:
-    async with _serving(_Upstream(_silent), _Upstream(_code(wire.REFUSED))) as (_, client):
+    async with _serving(_Upstream(_silent), _Upstream(_code(wire.REFUSED)), timeout_seconds=0.3) as (_, client):
         assert wire.code_of(await client.ask(query("example.org"))) == wire.SERVFAIL
     async with _serving() as (_, client):
         assert wire.code_of(await client.ask(query("example.org"))) == wire.SERVFAIL
@@ -363,6 +363,19 @@ async def test_closing_ends_what_waits() -> None:
         with pytest.raises(OSError, match="refused"):
             await client.ask(query("web"))
         writer.close()
+
+
+@pytest.mark.parametrize("order", [("start", "close"), ("close", "start")])
+async def test_starts_and_ends_that_meet(order: tuple[str, str], caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.create_server(("127.0.0.1", 0)) as tcp:
+        udp.bind(("127.0.0.1", 0))
+        address = tcp.getsockname()
+        resolver = Resolver(_Names(), (), False, udp, tcp)
+        await asyncio.gather(*(getattr(resolver, name)() for name in order))
+        assert udp.fileno() == tcp.fileno() == -1
+    with pytest.raises(OSError, match=str(address[1])):
+        await asyncio.open_connection(*address)
+    assert caplog.text == ""
 
 
 async def test_a_look_up_takes_far_less_than_a_millisecond() -> None:

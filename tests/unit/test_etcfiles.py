@@ -150,6 +150,21 @@ def test_lines_come_and_go_with_networks(tmp_path: Path) -> None:
     assert path.stat().st_ino == inode
 
 
+def test_files_of_a_running_container_follow_its_networks(tmp_path: Path) -> None:
+    record = _record(Hostname="web")
+    before = Surroundings(addresses=["10.0.0.2"], host_addresses=["10.0.0.1"])
+    after = Surroundings(Kind.RESOLVER, addresses=["10.0.1.2"], host_addresses=["10.0.1.1"])
+    files = etcfiles.write(record, tmp_path, before)
+    etcfiles.add_lines(files.hosts, ["10.0.0.9\tmine\n"])
+    etcfiles.refresh(record, tmp_path, before, after)
+    added = ["10.0.0.9\tmine", "10.0.1.1\thost.docker.internal", "10.0.1.2\tweb"]
+    assert Path(files.hosts).read_text().splitlines() == [*LOCALHOST, *added]
+    assert "\nnameserver 127.0.0.11\n" in Path(files.resolv_conf).read_text()
+    Path(files.resolv_conf).write_text("# mine\n")
+    etcfiles.refresh(record, tmp_path, after, before)
+    assert Path(files.resolv_conf).read_text() == "# mine\n"
+
+
 def test_a_file_that_a_container_has_filled_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "hosts"
     path.write_text("10.0.0.2\tweb\n")

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from cais.engine.models import MountPoint
-from cais.engine.mounts import check_tmpfs, clean, make_missing_sources, parse_bind, parse_binds
-from cais.errors import InvalidArgument, Unsupported
+from cais.engine.mounts import check_mode, check_tmpfs, clean, make_missing_sources, parse_bind
+from cais.errors import InvalidArgument
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,12 @@ def test_binds(text: str, writable: bool, propagation: str) -> None:
         ("/a:/b:c:d", "invalid volume specification"),
         (":/b", "invalid volume specification"),
         ("", "invalid volume specification"),
-        ("/a:/b:nocopy", "invalid mode: nocopy"),
+        ("/a:/b:nocopy", "invalid mount config for type \"bind\": field VolumeOptions must not be specified"),
+        ("data:/b:shared", "invalid mount config for type \"volume\": field BindOptions must not be specified"),
+        ("data:b", "invalid mount config for type \"volume\": invalid mount path: 'b' mount path must be absolute"),
+        ("a b:/b", "create a b: \"a b\" includes invalid characters for a local volume name"),
+        ("x:/b", "create x: volume name is too short, names should be at least two alphanumeric characters"),
+        ("b", "mount path must be absolute"),
         ("/a\0:/b", "invalid volume specification"),
     ],
 )  # fmt: skip
@@ -46,15 +51,29 @@ def test_bad_binds(text: str, says: str | None) -> None:
     assert says in error.value.message
 
 
-@pytest.mark.parametrize("text", ["data:/b", "/b"])
-def test_volumes_are_not_supported_yet(text: str) -> None:
-    with pytest.raises(Unsupported, match="volumes are not supported yet"):
-        parse_bind(text)
+@pytest.mark.parametrize(
+    ("text", "mode", "writable", "copies"),
+    [("data:/b", "z", True, True), ("data:/b:ro", "ro", False, True), ("data:/b:nocopy,Z", "nocopy,Z", True, False)],
+)
+def test_volumes(text: str, mode: str, writable: bool, copies: bool) -> None:
+    mount = parse_bind(text)
+    assert (mount.Type, mount.Name, mount.Destination, mount.Driver) == ("volume", "data", "/b", "local")
+    assert (mount.Mode, mount.RW, mount.options.copies) == (mode, writable, copies)
 
 
-def test_a_destination_may_be_given_once() -> None:
-    with pytest.raises(InvalidArgument, match="Duplicate mount point: /b"):
-        parse_binds(["/a:/b", "/c:/b/"])
+def test_a_volume_without_a_source_has_a_name_that_nobody_chose() -> None:
+    one, other = parse_bind("/b"), parse_bind("/b")
+    assert one.options.anonymous
+    assert len(one.Name) == 64
+    assert one.Name != other.Name
+
+
+@pytest.mark.parametrize(("mode", "writable"), [("", True), ("rw", True), ("ro", False), ("z,ro", False)])
+def test_modes_of_volumes_from(mode: str, writable: bool) -> None:
+    assert check_mode(mode) is writable
+    for wrong in ("shared", "nocopy", "foo", "ro,rw"):
+        with pytest.raises(InvalidArgument, match=f"invalid mode: {wrong}"):
+            check_mode(wrong)
 
 
 @pytest.mark.parametrize(("path", "cleaned"), [("/a/../b//c/", "/b/c"), ("//x", "/x"), ("/", "/"), ("/../..", "/")])

@@ -152,12 +152,14 @@ def test_the_processors_are_masked_with_the_rest() -> None:
 def test_mounts_of_the_user_come_last_parents_first_and_replace_default_ones() -> None:
     record = _record({"Tmpfs": {"/dev/shm": "size=1m", "/x/y": ""}})
     record.mounts = [
+        MountPoint(Type="volume", Name="data", Source="/v/data/_data", Destination="/etc", Driver="local"),
         MountPoint(Type="bind", Source="/s", Destination="/x", RW=False, Propagation="rprivate"),
         MountPoint(Type="bind", Source="/h", Destination="/etc/hosts", RW=True, Propagation="rslave"),
     ]
     document = _build(record)
-    order = [mount["destination"] for mount in document["mounts"]][-4:]
-    assert order.index("/x") < order.index("/x/y")
+    order = [mount["destination"] for mount in document["mounts"]][-7:]
+    assert set(order[:2]) == {"/etc", "/x"}
+    assert set(order[2:]) == {"/dev/shm", "/x/y", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}
     assert _mount(document, "/x")["options"] == ["rbind", "rprivate", "ro", "rro"]
     assert _mount(document, "/etc/hosts") == {
         "destination": "/etc/hosts", "type": "bind", "source": "/h", "options": ["rbind", "rslave"],

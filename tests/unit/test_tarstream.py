@@ -206,7 +206,9 @@ def test_the_prefix_of_ustar_counts_and_gnu_s_other_use_of_it_does_not() -> None
 def test_an_archive_may_end_without_its_mark_but_not_inside_an_entry() -> None:
     whole = archive(info("a", size=700))
     assert len(read(whole[: 512 + 1024])) == 1
-    for length in (100, 512 + 100, 512 + 1000):
+    for length in (512 + 700, 512 + 1000):  # without the padding, as the docker client may send it
+        assert len(read(whole[:length])) == 1
+    for length in (100, 512 + 100, 512 + 699):
         with pytest.raises(InvalidArgument, match="unexpected EOF"):
             read(whole[:length])
 

@@ -1,7 +1,7 @@
 import os
 from pathlib import Path
 
-from cais.engine.usage import disk_bytes
+from cais.storage.measure import disk_bytes
 from cais.storage.trees import remove_tree
 
 

@@ -109,8 +109,7 @@ def test_weights_that_the_kernel_does_not_know_are_dropped_with_a_warning() -> N
 
 
 UNSUPPORTED: list[dict[str, Any]] = [
-    {"VolumesFrom": ["x"]}, {"Mounts": [{"Type": "bind"}]}, {"UsernsMode": "x"}, {"LogConfig": {"Type": "journald"}},
-    {"SecurityOpt": ["writable-cgroups=true"]},
+    {"UsernsMode": "x"}, {"LogConfig": {"Type": "journald"}}, {"SecurityOpt": ["writable-cgroups=true"]},
 ]  # fmt: skip
 
 
@@ -123,7 +122,7 @@ def test_an_option_that_is_not_carried_out_is_refused_by_name(host_config: dict[
 @pytest.mark.parametrize(
     "config",
     [
-        {"Volumes": {"/data": {}}}, {"NetworkDisabled": True},
+        {"NetworkDisabled": True},
     ],
     ids=str,
 )  # fmt: skip

@@ -115,6 +115,8 @@ class ContainerHandlers:
 
     async def start(self, request: web.Request) -> web.StreamResponse:
         """POST /containers/{id}/start"""
+        if text_query(request, "checkpoint") or text_query(request, "checkpoint-dir"):
+            raise InvalidArgument("checkpoint is only supported in experimental mode")
         await self._engine.lifecycle.start(self._find(request))
         return empty_answer()
 
@@ -148,7 +150,7 @@ class ContainerHandlers:
 
     async def rename(self, request: web.Request) -> web.StreamResponse:
         """POST /containers/{id}/rename"""
-        await self._engine.containers.rename(self._find(request), text_query(request, "name"))
+        await self._engine.rename(self._find(request), text_query(request, "name"))
         return empty_answer()
 
     async def update(self, request: web.Request) -> web.StreamResponse:
@@ -170,7 +172,8 @@ class ContainerHandlers:
         container = self._find(request)
         if bool_query(request, "link"):
             raise Unsupported("links are not supported yet by Cais")
-        await self._engine.lifecycle.remove(container, bool_query(request, "force"), request.match_info["id"])
+        force, volumes = bool_query(request, "force"), bool_query(request, "v")
+        await self._engine.lifecycle.remove(container, force, request.match_info["id"], volumes=volumes)
         return empty_answer()
 
     async def wait(self, request: web.Request) -> web.StreamResponse:

@@ -4,9 +4,11 @@ from typing import Any
 
 from aiohttp import web
 
+from cais.api.containers import stream
 from cais.api.http import bool_query, json_answer
 from cais.api.registries import registry_credentials
 from cais.distribution.reference import parse
+from cais.engine.export import export_image
 from cais.engine.images import Images
 from cais.engine.layer_contents import LayerContent, LayerStep
 
@@ -22,6 +24,7 @@ class ImageExtensionHandlers:
     def routes(self) -> list[web.RouteDef]:
         """The routes, without a version prefix."""
         return [
+            web.get("/cais/images/{name:.+}/files", self.files, allow_head=False),
             web.get("/cais/images/{name:.+}/layers", self.layers, allow_head=False),
             web.get("/cais/distribution/{name:.+}/manifest", self.manifest, allow_head=False),
         ]
@@ -34,6 +37,11 @@ class ImageExtensionHandlers:
         found = await registries.manifest(reference, registry_credentials(request), insecure=insecure)
         headers = {"Content-Type": found.media_type, "Docker-Content-Digest": found.digest}
         return web.Response(body=found.data, headers=headers)
+
+    async def files(self, request: web.Request) -> web.StreamResponse:
+        """GET /cais/images/{name}/files"""
+        image = self._images.resolve(request.match_info["name"])
+        return await stream(request, export_image(self._images.store, image), "application/x-tar")
 
     async def layers(self, request: web.Request) -> web.StreamResponse:
         """GET /cais/images/{name}/layers"""

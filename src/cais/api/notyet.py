@@ -7,12 +7,8 @@ from aiohttp import web
 from cais.errors import Unsupported
 
 ENDPOINTS: Final[tuple[tuple[str, str, str], ...]] = (
-    ("POST", "/build", "build"),
-    ("POST", "/build/prune", "prune"),
     ("POST", "/session", "BuildKit sessions"),
     ("POST", "/grpc", "BuildKit sessions"),
-    ("*", "/volumes", "volumes"),
-    ("*", "/volumes/{rest:.+}", "volumes"),
     ("*", "/plugins", "plugins"),
     ("*", "/plugins/{rest:.+}", "plugins"),
     ("*", "/swarm", "swarm"),

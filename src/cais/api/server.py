@@ -13,6 +13,7 @@ from aiohttp import web
 from cais import __version__
 from cais.api import images, notyet
 from cais.api.archive import ArchiveHandlers
+from cais.api.build import BuildHandlers
 from cais.api.connection import Connection
 from cais.api.container_data import DataHandlers
 from cais.api.containers import ContainerHandlers
@@ -24,6 +25,8 @@ from cais.api.image_extensions import ImageExtensionHandlers
 from cais.api.networks import NetworkHandlers
 from cais.api.registries import RegistryHandlers
 from cais.api.system import SystemHandlers
+from cais.api.volumes import VolumeHandlers
+from cais.build.builder import Builder
 from cais.engine.engine import Engine
 from cais.engine.tasks import Tasks
 from cais.errors import CaisError
@@ -51,6 +54,7 @@ class ApiServer:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._builder = Builder(engine)
         self._tasks = Tasks()
         self._connections: set[Connection] = set()
         self._servers: list[asyncio.AbstractServer] = []
@@ -89,6 +93,7 @@ class ApiServer:
             connection.stop()
         if self._runner is not None:
             await self._runner.cleanup()
+        await self._builder.close()
         await self._tasks.close(timeout_seconds=0.5)
 
     async def _stop_accepting(self) -> None:
@@ -115,7 +120,9 @@ class ApiServer:
             *ArchiveHandlers(self._engine).routes(),
             *ExecHandlers(self._engine, self._tasks).routes(),
             *ExplainHandlers(self._engine).routes(),
-            *SystemHandlers(self._engine).routes(),
+            *BuildHandlers(self._builder).routes(),
+            *SystemHandlers(self._engine, self._builder.cache).routes(),
+            *VolumeHandlers(self._engine.volumes).routes(),
             *NetworkHandlers(self._engine).routes(),
             *RegistryHandlers(self._engine.images.registries).routes(),
             *images.routes(self._engine.images),

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from aiohttp import web
 
 from cais.api import image_answers
+from cais.api.build_answers import cache_record
 from cais.api.containers import moment_query, stream
 from cais.api.http import (
     MAX_VERSION,
@@ -19,6 +20,8 @@ from cais.api.http import (
     text_query,
     version_text,
 )
+from cais.api.volumes import with_usage
+from cais.build.cache import BuildCache
 from cais.engine import info, usage, views
 from cais.engine.engine import Engine
 from cais.engine.events import FILTERS
@@ -32,8 +35,9 @@ DISK_USERS = ("container", "image", "volume", "build-cache")
 class SystemHandlers:
     """The handlers about the engine itself."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, cache: BuildCache) -> None:
         self._engine = engine
+        self._cache = cache
 
     def routes(self) -> list[web.RouteDef]:
         """The routes, without a version prefix."""
@@ -94,9 +98,9 @@ class SystemHandlers:
                 for container in engine.containers
             ]
         if "volume" in wanted:
-            answer["Volumes"] = []
+            answer["Volumes"] = await with_usage(engine.volumes)
         if "build-cache" in wanted:
-            answer["BuildCache"] = []
+            answer["BuildCache"] = [cache_record(entry) for entry in await self._cache.entries()]
         return json_answer(answer)
 
     def _images(self, version: tuple[int, int]) -> list[dict[str, object]]:

@@ -61,7 +61,7 @@ class Command:
         self.most = most
         self.interspersed = interspersed
         self.prefixes_errors = prefixes_errors  # errors are those of the program, with status 125: run
-        self.completes = completes  # what its arguments are names of: a kind of completion.py
+        self.completes = completes  # what its arguments are names of: a kind of complete.py, or one for each
         self.long_help = long_help  # said in the help in place of the one line that stands in lists
 
 

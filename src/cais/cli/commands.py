@@ -25,6 +25,7 @@ class Entry:
 
 
 ATTACH = Entry("start", "ATTACH", "Attach local standard input, output, and error streams to a running container")
+BUILD = Entry("build", "BUILD", "Build an image from a Dockerfile")
 COMMIT = Entry("commit", "COMMIT", "Create a new image from a container's changes")
 COPY = Entry("copy", "COPY", "Copy files/folders between a container and the local filesystem")
 CREATE = Entry("run", "CREATE", "Create a new container")
@@ -75,10 +76,13 @@ UPDATE = Entry("update", "UPDATE", "Update configuration of one or more containe
 VERSION = Entry("version", "VERSION", "Show the Cais version information")
 WAIT = Entry("lifecycle", "WAIT", "Block until one or more containers stop, then print their exit codes")
 
+COMPOSE = Entry("compose.command", "COMPOSE", "Define and run multi-container applications")
+
 COMMON: dict[str, Entry] = {
     "run": RUN,
     "exec": EXEC,
     "ps": PS,
+    "build": BUILD,
     "pull": PULL,
     "push": PUSH,
     "images": IMAGES,
@@ -92,6 +96,7 @@ COMMON: dict[str, Entry] = {
 OTHERS: dict[str, Entry] = {
     "attach": ATTACH,
     "commit": COMMIT,
+    "compose": COMPOSE,
     "cp": COPY,
     "create": CREATE,
     "diff": DIFF,
@@ -128,6 +133,14 @@ HIDDEN: dict[str, Entry] = {
 }
 
 GROUPS: dict[str, tuple[str, dict[str, Entry]]] = {
+    "builder": (
+        "Manage builds",
+        {
+            "build": BUILD,
+            "du": Entry("builder", "DU", "Show the disk usage of the build cache"),
+            "prune": Entry("builder", "PRUNE", "Remove build cache"),
+        },
+    ),
     "completion": (
         "Generate the autocompletion script for the specified shell",
         {
@@ -182,6 +195,7 @@ GROUPS: dict[str, tuple[str, dict[str, Entry]]] = {
     "image": (
         "Manage images",
         {
+            "build": BUILD,
             "history": HISTORY,
             "import": IMPORT,
             "inspect": INSPECT_IMAGE,
@@ -200,6 +214,19 @@ GROUPS: dict[str, tuple[str, dict[str, Entry]]] = {
         "Manage Docker image manifests and manifest lists",
         {"inspect": Entry("manifest", "INSPECT", "Display an image manifest, or manifest list")},
     ),
+    "network": (
+        "Manage networks",
+        {
+            "connect": Entry("network", "CONNECT", "Connect a container to a network"),
+            "create": Entry("network_create", "CREATE", "Create a network"),
+            "disconnect": Entry("network", "DISCONNECT", "Disconnect a container from a network"),
+            "inspect": Entry("inspect", "INSPECT_NETWORK", "Display detailed information on one or more networks"),
+            "ls": Entry("network", "LS", "List networks"),
+            "map": Entry("network_map", "MAP", "Draw networks, their containers, addresses and published ports"),
+            "prune": Entry("prune", "PRUNE_NETWORKS", "Remove all unused networks"),
+            "rm": Entry("network", "RM", "Remove one or more networks"),
+        },
+    ),
     "system": (
         "Manage Cais",
         {
@@ -209,6 +236,16 @@ GROUPS: dict[str, tuple[str, dict[str, Entry]]] = {
             "prune": Entry("prune", "PRUNE_ALL", "Remove unused data"),
         },
     ),
+    "volume": (
+        "Manage volumes",
+        {
+            "create": Entry("volumes", "CREATE", "Create a volume"),
+            "inspect": Entry("inspect", "INSPECT_VOLUME", "Display detailed information on one or more volumes"),
+            "ls": Entry("volumes", "LIST", "List volumes"),
+            "prune": Entry("prune", "PRUNE_VOLUMES", "Remove unused local volumes"),
+            "rm": Entry("volumes", "REMOVE", "Remove one or more volumes"),
+        },
+    ),
 }
 
 # Other names of the commands of a group.
@@ -216,6 +253,8 @@ SYNONYMS: dict[str, dict[str, str]] = {
     "container": {"list": "ls", "ps": "ls", "remove": "rm"},
     "context": {"list": "ls", "remove": "rm"},
     "image": {"list": "ls", "remove": "rm"},
+    "volume": {"list": "ls", "remove": "rm"},
+    "network": {"list": "ls", "remove": "rm"},
 }
 
 

@@ -118,7 +118,8 @@ class _Question:
         if not before:
             yield from _summaries(entry.verbs)
         if command.most is None or before < command.most:
-            yield from ((name, "") for name in self._names(command.completes))
+            kinds = command.completes.split() or [""]
+            yield from ((name, "") for name in self._names(kinds[min(before, len(kinds) - 1)]))
 
     def _values(self, flag: Flag, path: str) -> Answers:
         name = flag.store

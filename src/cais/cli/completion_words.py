@@ -19,6 +19,7 @@ WORDS = {
     "cap-add": _CAPABILITIES,
     "cap-drop": _CAPABILITIES,
     "cgroupns": "host private",
+    "driver": "bridge ipvlan macvlan",
     "format": "json table",
     "ipc": "container: host none private shareable",
     "log-driver": "json-file local none",
@@ -26,6 +27,10 @@ WORDS = {
     "pid": "container: host",
     "platform": "linux/amd64 linux/arm64",
     "pull": "always missing never",
+    "opt": "com.docker.network.bridge.enable_icc= com.docker.network.bridge.enable_ip_masquerade= "
+    "com.docker.network.bridge.gateway_mode_ipv4= com.docker.network.bridge.gateway_mode_ipv6= "
+    "com.docker.network.bridge.host_binding_ipv4= com.docker.network.bridge.name= "
+    "com.docker.network.container_iface_prefix= com.docker.network.driver.mtu= ipvlan_mode= macvlan_mode= parent=",
     "restart": "no always on-failure unless-stopped",
     "security-opt": "apparmor= label= no-new-privileges seccomp= systempaths=unconfined",
     "signal": _SIGNALS,
@@ -38,6 +43,7 @@ WORDS = {
 """By flag."""
 
 KINDS = {
+    "config-from": ("network", ""),
     "context": ("context", ""),
     "from": ("context", ""),
     "ipc": ("running", "container:"),
@@ -58,6 +64,8 @@ FILTERS = {
     "container prune": "label= label!= until=",
     "image prune": "label= label!= until=",
     "search": "is-automated= is-official= stars=",
+    "network ls": "dangling= driver= id= label= name= scope= type=",
+    "network prune": "label= label!= until=",
     "image ls": "before= dangling= label= reference= since= until=",
     "system events": "container= daemon= event= image= label= network= scope= type= volume=",
     "system prune": "label= label!= until=",

@@ -57,6 +57,7 @@ PLAIN = {
     "init": "Init",
     "ipc": "IpcMode",
     "isolation": "Isolation",
+    "kernel-memory": "KernelMemory",
     "link": "Links",
     "memory": "Memory",
     "memory-reservation": "MemoryReservation",

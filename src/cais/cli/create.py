@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from cais.cli.command import CommandError
+from cais.cli.options import WINDOWS
 from cais.cli.output import STDERR, err
 from cais.cli.reference import Reference, is_image_id
 from cais.cli.units import go_quote
@@ -27,6 +28,25 @@ def check_pull(choice: str) -> None:
     if choice and choice not in PULL_CHOICES:
         always, missing, never = map(go_quote, PULL_CHOICES)
         raise ValueError(f"invalid pull option: '{choice}': must be one of {always}, {missing} or {never}")
+
+
+def check_supported(given: Parsed) -> None:
+    """Raises CommandError for a flag that is about something that no engine on Linux, or not this one, has."""
+    for flag in WINDOWS:
+        if flag.name in given.given:
+            raise CommandError(
+                f'"--{flag.name}" is only supported on a Docker daemon running on windows, but the Docker daemon is '
+                "running on linux"
+            )
+    check_content_trust(given)
+    if given.on("use-api-socket"):
+        raise CommandError("--use-api-socket is not supported: mount the engine's socket with --volume instead")
+
+
+def check_content_trust(given: Parsed) -> None:
+    """Raises CommandError when images are to be verified by signatures."""
+    if not given.on("disable-content-trust"):
+        raise CommandError("--disable-content-trust=false is not supported: there is no content trust")
 
 
 class _IdFile:
@@ -73,7 +93,7 @@ def create_container(engine: Engine, settings: Settings, given: Parsed, config: 
         err("WARNING: Disabling the OOM killer on containers without setting a '-m/--memory' limit may be dangerous.")
     for address in host["Dns"]:
         if address.startswith("127.") or address == "::1":
-            err(f"WARNING: Localhost DNS setting (--dns={address}) may fail in containers.")
+            err(f"WARNING: Localhost DNS ({address}) may fail in containers.")
             break
     if given.text("mac-address") and engine.negotiated() < _MAC_ADDRESS_OF_ENDPOINTS:
         config["MacAddress"] = given.text("mac-address")

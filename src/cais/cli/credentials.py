@@ -182,10 +182,27 @@ def authorization(settings: Settings, domain: str) -> dict[str, str]:
     return header(found)
 
 
+def all_authorizations(settings: Settings) -> dict[str, str]:
+    """The header with all credentials that a user has, for a build, which may need any; none where there are none."""
+    keeper = Keeper(settings)
+    found: dict[str, dict[str, str]] = {}
+    try:
+        for server in keeper.servers():
+            if credentials := keeper.get(server).as_json():
+                found[server] = credentials
+    except CommandError:
+        pass
+    return {"X-Registry-Config": _base64(found)} if found else {}
+
+
 def header(credentials: Mapping[str, str]) -> dict[str, str]:
     """X-Registry-Auth: JSON in base64, in the alphabet that is safe in URLs."""
-    encoded = binascii.b2a_base64(dumps(dict(credentials)), newline=False).decode("ascii")
-    return {"X-Registry-Auth": encoded.replace("+", "-").replace("/", "_")}
+    return {"X-Registry-Auth": _base64(dict(credentials))}
+
+
+def _base64(value: object) -> str:
+    encoded = binascii.b2a_base64(dumps(value), newline=False).decode("ascii")
+    return encoded.replace("+", "-").replace("/", "_")
 
 
 def _encoded(credentials: Credentials) -> dict[str, str]:

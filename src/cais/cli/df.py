@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cais.cli import container_rows, image_rows
+from cais.cli import container_rows, image_rows, volume_rows
 from cais.cli.command import Command, Invocation
 from cais.cli.flags import TABLE_FORMAT, switch
 from cais.cli.formats import Columns, parsed_template, plain
@@ -22,9 +22,6 @@ _TOTALS = Columns(
     {"Type": "TYPE", "TotalCount": "TOTAL", "Active": "ACTIVE", "Size": "SIZE", "Reclaimable": "RECLAIMABLE"},
     ("Type", "TotalCount", "Active", "Size", "Reclaimable"),
     "type: {{.Type}}\ntotal: {{.TotalCount}}\nactive: {{.Active}}\nsize: {{.Size}}\nreclaimable: {{.Reclaimable}}\n",
-)
-_VOLUMES = Columns(
-    "formatter.volumeContext", {"Name": "VOLUME NAME", "Links": "LINKS", "Size": "SIZE"}, ("Name", "Links", "Size")
 )
 _CACHE = Columns(
     "formatter.buildCacheContext",
@@ -122,7 +119,7 @@ def _rows(usage: DiskUsage, *, whole: bool) -> dict[str, list[Row]]:
             container_rows.fields({**container, "SizeRootFs": 0}, whole=whole)
             for container in usage.get("Containers") or []
         ],
-        "Volumes": [_volume(volume) for volume in usage.get("Volumes") or []],
+        "Volumes": [volume_rows.fields(volume) for volume in usage.get("Volumes") or []],
         "BuildCache": [
             _record(record, whole=whole)
             for record in sorted(
@@ -135,23 +132,6 @@ def _rows(usage: DiskUsage, *, whole: bool) -> dict[str, list[Row]]:
 def _image(image: ImageSummary, *, whole: bool) -> Row:
     repository, tag, _ = next(image_rows.names(image, digests=False, alone=False))
     return image_rows.fields(image, (repository, tag, ""), whole=whole)
-
-
-def _volume(volume: VolumeDetail) -> Row:
-    data = volume.get("UsageData")
-    labels = volume.get("Labels") or {}
-    return {
-        "Availability": "N/A",
-        "Driver": volume.get("Driver", ""),
-        "Group": "N/A",
-        "Labels": ",".join(f"{name}={value}" for name, value in sorted(labels.items())),
-        "Links": "N/A" if data is None else str(data.get("RefCount", 0)),
-        "Mountpoint": volume.get("Mountpoint", ""),
-        "Name": volume.get("Name", ""),
-        "Scope": volume.get("Scope", ""),
-        "Size": "N/A" if data is None else human_size(data.get("Size", 0), 4),
-        "Status": "N/A",
-    }
 
 
 def _record(record: BuildCacheRecord, *, whole: bool) -> Row:
@@ -180,7 +160,7 @@ def _sections(usage: DiskUsage) -> str:
     return (
         f"Images space usage:\n\n{image_rows.COLUMNS.render('', rows['Images'], _IMAGE_COLUMNS)}"
         f"\nContainers space usage:\n\n{container_rows.COLUMNS.render('', rows['Containers'], _CONTAINER_COLUMNS)}"
-        f"\nLocal Volumes space usage:\n\n{_VOLUMES.render('', rows['Volumes'])}"
+        f"\nLocal Volumes space usage:\n\n{volume_rows.COLUMNS.render('', rows['Volumes'], ('Name', 'Links', 'Size'))}"
         f"\nBuild cache usage: {human_size(cache_size, 4)}\n\n{_CACHE.render('', rows['BuildCache'])}"
     )
 

@@ -16,6 +16,7 @@ from cais.client.errors import CannotConnect, ConnectionLost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from cais.client.engine import Engine
     from cais.client.model import ExecConfig
 
 _LOST = 255
@@ -46,17 +47,20 @@ def _config(call: Invocation) -> ExecConfig:
 
 
 def _exec(call: Invocation) -> int:
-    config = _config(call)
-    engine, container = call.engine, call.arguments[0]
+    return execute(call.engine, call.arguments[0], _config(call), detached=call.flags.on("detach"))
+
+
+def execute(engine: Engine, container: str, config: ExecConfig, *, detached: bool) -> int:
+    """Execute a command in a container, in the foreground unless it is `detached`: its status. Raises CommandError."""
     tty = config["Tty"]
-    if not call.flags.on("detach"):
+    if not detached:
         try:
             check_terminal(stdin=config["AttachStdin"], tty=tty)
         except CommandError:
             containers.detail(engine, container)  # that it does not exist is the more important thing to say
             raise
     exec_id = containers.exec_create(engine, container, config)
-    if call.flags.on("detach"):
+    if detached:
         containers.exec_start_detached(engine, exec_id, tty=tty)
         return 0
     stream = containers.exec_start(engine, exec_id, tty=tty, size=config.get("ConsoleSize")).response()

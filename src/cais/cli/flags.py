@@ -9,7 +9,7 @@ A flag with a value takes whatever comes next; a switch takes a value only with 
 from __future__ import annotations
 
 from cais.cli.units import go_quote
-from cais.cli.values import parse_bool, parse_filter, parse_int
+from cais.cli.values import Mistyped, parse_bool, parse_filter, parse_int, parse_strings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 class FlagError(Exception):
     """A flag that is not known, lacks its value or has a bad one; `message` is in Docker's words."""
 
-    def __init__(self, message: str, unknown: str = "") -> None:
+    def __init__(self, message: str, unknown: str = "", meant: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.unknown = unknown  # the long name that no flag has, for a suggestion
+        self.meant = meant  # what a word in the value was to be, where that is known already
 
 
 class HelpWanted(Exception):
@@ -92,8 +93,16 @@ def text_list(name: str, text: str, short: str = "", parse: Callable[[str], obje
     return Flag(name, text, short, kind, parse, many=True)
 
 
-def number(name: str, text: str, short: str = "", default: int = 0) -> Flag:
-    return Flag(name, text, short, "int", parse_int, default, default_text=f"(default {default})" if default else "")
+def strings(name: str, text: str, default_text: str = "") -> Flag:
+    """A list whose values may also be given at once, with commas; `Parsed.texts` has them one by one."""
+    return Flag(name, text, "", "strings", parse_strings, many=True, default_text=default_text)
+
+
+def number(name: str, text: str, short: str = "", default: int = 0, *, hidden: bool = False) -> Flag:
+    return Flag(
+        name, text, short, "int", parse_int, default, default_text=f"(default {default})" if default else "",
+        hidden=hidden,
+    )  # fmt: skip
 
 
 def filter_flag() -> Flag:
@@ -133,7 +142,10 @@ class Parsed:
         try:
             value = flag.parse(text)
         except ValueError as error:
-            raise FlagError(f'invalid argument {go_quote(text)} for "{flag.shown}" flag: {error}') from None
+            meant = error.meant if isinstance(error, Mistyped) else ""
+            raise FlagError(
+                f'invalid argument {go_quote(text)} for "{flag.shown}" flag: {error}', meant=meant
+            ) from None
         self.given.add(flag.store)
         if flag.replaced_by:
             self.warnings.append(f"Flag --{flag.name} has been deprecated, use --{flag.replaced_by} instead")
@@ -167,7 +179,13 @@ class Parsed:
         return value
 
     def texts(self, name: str) -> list[str]:
-        return [item for item in self.items(name) if isinstance(item, str)]
+        found: list[str] = []
+        for item in self.items(name):
+            if isinstance(item, str):
+                found.append(item)
+            elif isinstance(item, list):
+                found += item
+        return found
 
     def pairs(self, name: str) -> dict[str, str]:
         """NAME=VALUE items as a map; one without an equals sign has an empty value."""

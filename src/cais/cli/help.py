@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from cais.cli.command import PROGRAM, hint
 from cais.cli.commands import COMMON, GROUPS, OTHERS, UnknownCommandError
-from cais.cli.output import terminal_size
+from cais.cli.output import STDERR, terminal_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ def command_help(path: str, entry: Entry, command: Command) -> str:
     return "\n\n".join(parts)
 
 
-def _table(title: str, commands: Mapping[str, str]) -> str:
+def table(title: str, commands: Mapping[str, str]) -> str:
     lines = [f"  {name:<11} {summary}" for name, summary in commands.items()]
     return "\n".join([f"{title}:", *lines])
 
@@ -89,7 +91,7 @@ def group_help(name: str) -> str:
         [
             f"Usage:  {PROGRAM} {name} COMMAND",
             summary,
-            _table("Commands", _summaries(commands)),
+            table("Commands", _summaries(commands)),
             f"Run '{PROGRAM} {name} COMMAND --help' for more information on a command.",
         ]
     )
@@ -100,9 +102,9 @@ def program_help(flags: Iterable[Flag]) -> str:
         [
             f"Usage:  {PROGRAM} [OPTIONS] COMMAND",
             "A self-sufficient runtime for containers",
-            _table("Common Commands", _summaries(COMMON)),
-            _table("Management Commands", {name: summary for name, (summary, _) in GROUPS.items()}),
-            _table("Commands", _summaries(OTHERS)),
+            table("Common Commands", _summaries(COMMON)),
+            table("Management Commands", {name: summary for name, (summary, _) in GROUPS.items()}),
+            table("Commands", _summaries(OTHERS)),
             "Global Options:\n" + options_block(flags),
             f"Run '{PROGRAM} COMMAND --help' for more information on a command.",
         ]
@@ -119,6 +121,8 @@ def _suggestion(word: str, known: Iterable[str], dashes: str = "") -> list[str]:
 def flag_error(usage: str, path: str, flags: Iterable[Flag], error: FlagError) -> str:
     """The error, what was probably meant, and the usage."""
     meant = _suggestion(error.unknown, (flag.name for flag in flags if not flag.hidden), "--") if error.unknown else []
+    if error.meant and os.isatty(STDERR):  # programs are told what Docker tells them
+        meant = [f"Did you mean {error.meant}?"]
     return "\n\n".join(
         [error.message, *meant, usage, hint(path) if path else f"Run '{PROGRAM} --help' for more information"]
     )

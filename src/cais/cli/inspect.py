@@ -7,6 +7,7 @@ from cais.cli.flags import FORMAT, Flag, switch
 from cais.cli.formats import parsed_template
 from cais.cli.output import err, out
 from cais.cli.platform import platform_query
+from cais.client import networks
 from cais.client.errors import CannotConnect, ConnectionLost, EngineError
 from cais.client.pretty import compact_json, indented_json
 from cais.client.system import raw_object
@@ -95,6 +96,15 @@ def _inspect_image(call: Invocation) -> int:
     return _inspect_each(call, lambda name: ("image", raw_object(call.engine, "image", name, query=query)))
 
 
+def _inspect_volume(call: Invocation) -> int:
+    return _inspect_each(call, lambda name: ("volume", raw_object(call.engine, "volume", name)))
+
+
+def _inspect_network(call: Invocation) -> int:
+    verbose = call.flags.on("verbose")
+    return _inspect_each(call, lambda name: ("network", networks.raw_detail(call.engine, name, verbose=verbose)))
+
+
 INSPECT = Command(
     "[OPTIONS] NAME|ID [NAME|ID...]",
     "",
@@ -130,4 +140,13 @@ INSPECT_IMAGE = Command(
     _inspect_image,
     1,
     completes="image",
+)
+INSPECT_VOLUME = Command("[OPTIONS] VOLUME [VOLUME...]", "", (FORMAT,), _inspect_volume, 1, completes="volume")
+INSPECT_NETWORK = Command(
+    "[OPTIONS] NETWORK [NETWORK...]",
+    "",
+    (FORMAT, switch("verbose", "Verbose output for diagnostics", "v")),
+    _inspect_network,
+    1,
+    completes="network",
 )

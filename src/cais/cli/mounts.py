@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from cais.cli.values import parse_bool, parse_bytes
+from cais.cli.values import Mistyped, parse_bool, parse_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,11 +27,32 @@ def split_fields(text: str) -> list[str]:
     """The fields of one line of CSV. Raises ValueError."""
     import csv  # noqa: PLC0415 -- seldom needed
 
+    _refuse_bare_quotes(text)
     try:
         rows = list(csv.reader([text], strict=True))
     except csv.Error as error:
         raise ValueError(f"parse error on line 1: {error}") from None
     return rows[0] if rows else []
+
+
+def _refuse_bare_quotes(text: str) -> None:
+    """Raises ValueError for quotes inside a field that does not begin with one; others are left to the reader."""
+    start = 0
+    while start < len(text):
+        if text[start] == '"':
+            end = text.find('"', start + 1)
+            while end >= 0 and text[end + 1 : end + 2] == '"':
+                end = text.find('"', end + 2)
+            if end < 0 or text[end + 1 : end + 2] not in {"", ","}:
+                return
+            start = end + 2
+            continue
+        end = text.find(",", start)
+        end = len(text) if end < 0 else end
+        quote = text.find('"', start, end)
+        if quote >= 0:
+            raise ValueError(f'parse error on line 1, column {quote + 1}: bare " in non-quoted-field')
+        start = end + 1
 
 
 def parse_mount(text: str) -> Mount:
@@ -70,7 +91,13 @@ def _take(mount: Mount, options: dict[str, dict[str, object]], name: str, value:
     elif name == "consistency":
         mount["Consistency"] = value.lower()
     elif not _take_option(options, name, value):
-        raise ValueError(f"unexpected key '{name}' in '{field}'")
+        raise Mistyped(f"unexpected key '{name}' in '{field}'", _meant(name))
+
+
+def _meant(name: str) -> str:
+    from cais.cli.suggest import closest  # noqa: PLC0415 -- only after a mistake
+
+    return closest(name, ["type", "consistency", *_SWITCHES, *_TARGETS, *_SOURCES, *_OPTIONS])
 
 
 def _take_option(options: dict[str, dict[str, object]], name: str, value: str) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from cais.cli.units import go_quote
+from cais.cli.values import parse_decimal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,6 +14,7 @@ if TYPE_CHECKING:
 Endpoint = dict[str, object]
 
 DEFAULT = "default"
+_MAC_DIGITS = frozenset([12, 16, 40])
 _BUILT_IN = frozenset([DEFAULT, "bridge", "host", "none"])
 
 
@@ -60,7 +64,7 @@ class Attachment:
 
 def parse_network(text: str) -> Attachment:
     """Read one value of --network. Raises ValueError."""
-    if "=" not in text:
+    if not _is_long(text):
         return Attachment(text)
     from cais.cli.mounts import split_fields  # noqa: PLC0415 -- seldom needed
 
@@ -73,6 +77,16 @@ def parse_network(text: str) -> Attachment:
     if not made.name:
         raise ValueError("network name/id is not specified")
     return made
+
+
+def _is_long(text: str) -> bool:
+    """Whether a letter, a digit or an underscore stands on both sides of an equals sign: it is no plain name."""
+    parts = text.split("=")
+    return any(_is_word(left[-1:]) and _is_word(right[:1]) for left, right in pairwise(parts))
+
+
+def _is_word(character: str) -> bool:
+    return character.isascii() and (character.isalnum() or character == "_")
 
 
 def _take_field(made: Attachment, key: str, value: str) -> None:
@@ -93,9 +107,10 @@ def _take_field(made: Attachment, key: str, value: str) -> None:
         made.link_local.append(value)
         made.addresses["LinkLocalIPs"] = made.link_local
     elif key == "gw-priority":
-        if not value.lstrip("-").isdigit():
-            raise ValueError(f"invalid gw-priority: {value}")
-        made.priority = int(value)
+        try:
+            made.priority = parse_decimal(value)
+        except ValueError as error:
+            raise ValueError(f"invalid gw-priority ({value}): {str(error).rpartition(': ')[2]}") from None
     else:
         raise ValueError(f"invalid field key {key}")
 
@@ -132,20 +147,38 @@ def _apply_flags(network: Attachment, given: Parsed) -> None:
     network.aliases = network.aliases or aliases
     if network.is_user_defined:  # elsewhere links are the host configuration's
         network.links = network.links or links
+    _apply_addresses(network, given)
+    mac_address = given.text("mac-address")
+    if mac_address:
+        if network.mac_address:
+            raise ValueError("conflicting options: cannot specify both --mac-address and per-network MAC address")
+        _check_mac(mac_address)
+        network.mac_address = mac_address
+
+
+def _apply_addresses(network: Attachment, given: Parsed) -> None:
     for flag, key in (("ip", "IPv4Address"), ("ip6", "IPv6Address")):
         if given.text(flag):
             if key in network.addresses:
                 raise ValueError(f"conflicting options: cannot specify both --{flag} and per-network {key[:4]} address")
             network.addresses[key] = given.text(flag)
     if given.texts("link-local-ip"):
+        if network.link_local:
+            raise ValueError(
+                "conflicting options: cannot specify both --link-local-ip and per-network link-local IP addresses"
+            )
         network.addresses["LinkLocalIPs"] = given.texts("link-local-ip")
-    if given.text("mac-address"):
-        _check_mac(given.text("mac-address"))
-        network.mac_address = given.text("mac-address")
 
 
 def _check_mac(text: str) -> None:
-    parts = text.replace("-", ":").split(":")
+    """Six, eight or twenty bytes, in the forms 00:00:5e:00:53:01, 00-00-5e-00-53-01 and 0000.5e00.5301."""
     digits = frozenset("0123456789abcdefABCDEF")
-    if len(parts) != 6 or not all(len(part) == 2 and digits.issuperset(part) for part in parts):
-        raise ValueError(f"{text} is not a valid mac address")
+    for separator, length in ((":", 2), ("-", 2), (".", 4)):
+        parts = text.split(separator)
+        if (
+            all(len(part) == length and digits.issuperset(part) for part in parts)
+            and len(parts) * length in _MAC_DIGITS
+            and separator in text
+        ):
+            return
+    raise ValueError(f"{text} is not a valid mac address")

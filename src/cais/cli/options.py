@@ -14,8 +14,8 @@ _LIST = "(default [])"
 _NO_DURATION = "(default 0s)"
 
 
-def _size(name: str, text: str, short: str = "") -> Flag:
-    return Flag(name, text, short, "bytes", values.parse_bytes, 0)
+def _size(name: str, text: str, short: str = "", *, hidden: bool = False) -> Flag:
+    return Flag(name, text, short, "bytes", values.parse_bytes, 0, hidden=hidden)
 
 
 def _duration(name: str, text: str) -> Flag:
@@ -67,6 +67,7 @@ GENERAL = (
     switch("help", "Print usage"),
     Flag("hostname", "Container host name", "h"),
     Flag("domainname", "Container NIS domain name"),
+    switch("disable-content-trust", "Skip image verification", default=True),
     switch("init", "Run an init inside the container that forwards signals and reaps processes"),
     switch("interactive", "Keep STDIN open even if not attached", "i"),
     text_list("label", "Set meta data on a container", "l", values.parse_label),
@@ -81,6 +82,7 @@ GENERAL = (
     Flag("stop-signal", "Signal to stop the container"),
     number("stop-timeout", "Timeout (in seconds) to stop a container"),
     switch("tty", "Allocate a pseudo-TTY", "t"),
+    switch("use-api-socket", "Bind mount Docker API socket and required auth"),
     Flag("user", "Username or UID (format: <name|uid>[:<group|gid>])", "u"),
     Flag("workdir", "Working directory inside the container", "w"),
 )
@@ -135,6 +137,7 @@ RESOURCES = (
     Flag("cpus", "Number of CPUs", "", "decimal", values.parse_nano_cpus, 0),
     Flag("cpuset-cpus", "CPUs in which to allow execution (0-3, 0,1)"),
     Flag("cpuset-mems", "MEMs in which to allow execution (0-3, 0,1)"),
+    _size("kernel-memory", "Kernel memory limit"),
     _size("memory", "Memory limit", "m"),
     _size("memory-reservation", "Memory soft limit"),
     Flag(
@@ -169,11 +172,11 @@ NETWORK = (
     text_list("dns", "Set custom DNS servers", parse=values.parse_address),
     Flag("dns-opt", "Set DNS options", "", "list", many=True, hidden=True, store="dns-option"),
     text_list("dns-option", "Set DNS options"),
-    text_list("dns-search", "Set custom DNS search domains"),
+    text_list("dns-search", "Set custom DNS search domains", parse=values.parse_search_domain),
     text_list("expose", "Expose a port or a range of ports"),
     Flag("ip", "IPv4 address (e.g., 172.30.100.104)"),
     Flag("ip6", "IPv6 address (e.g., 2001:db8::33)"),
-    text_list("link", "Add link to another container"),
+    text_list("link", "Add link to another container", parse=values.parse_link),
     text_list("link-local-ip", "Container IPv4/IPv6 link-local addresses"),
     Flag("mac-address", "Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
     Flag("net", "Connect a container to a network", "", "network", _network, many=True, hidden=True, store="network"),
@@ -207,7 +210,15 @@ HEALTH = (
     RESTART_UNHEALTHY,
 )
 
-_SHARED = GENERAL + SECURITY + DEVICES + RESOURCES + STORAGE + NETWORK + HEALTH
+# Of engines on Windows: they are known, so that they are refused with the reason.
+WINDOWS = (
+    number("cpu-count", "CPU count (Windows only)", hidden=True),
+    number("cpu-percent", "CPU percent (Windows only)", hidden=True),
+    _size("io-maxbandwidth", "Maximum IO bandwidth limit for the system drive (Windows only)", hidden=True),
+    number("io-maxiops", "Maximum IOps limit for the system drive (Windows only)", hidden=True),
+)
+
+_SHARED = GENERAL + SECURITY + DEVICES + RESOURCES + STORAGE + NETWORK + HEALTH + WINDOWS
 CREATE_FLAGS = (*_SHARED, _pull("creating"))
 RUN_FLAGS = (
     *_SHARED,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cais.cli.command import Command, CommandError, Invocation
 from cais.cli.container_rows import host_and_port
 from cais.cli.output import out
-from cais.cli.units import go_quote
+from cais.cli.units import go_quote, natural
 from cais.client import containers
 
 TYPE_CHECKING = False
@@ -26,7 +26,7 @@ def _port(call: Invocation) -> int:
         if not bindings:
             raise CommandError(f"Error: No public port '{wanted[0]}' published for {container}")
         lines = [_address(binding) for binding in bindings]
-    for line in sorted(lines, key=_natural):
+    for line in sorted(lines, key=natural):
         out(line)
     return 0
 
@@ -45,21 +45,6 @@ def _port_and_protocol(text: str) -> str:
 
 def _address(binding: PortBinding) -> str:
     return host_and_port(binding.get("HostIp", ""), binding.get("HostPort", ""))
-
-
-def _natural(text: str) -> list[tuple[int, int]]:
-    """A key that sorts numbers inside a text by their value: 80 before 443."""
-    parts: list[tuple[int, int]] = []
-    digits = ""
-    for character in f"{text}\0":
-        if character.isascii() and character.isdigit():
-            digits += character
-            continue
-        if digits:
-            parts.append((ord("0"), int(digits)))
-            digits = ""
-        parts.append((ord(character), 0))
-    return parts
 
 
 PORT = Command("CONTAINER [PRIVATE_PORT[/PROTO]]", "container port, port", (), _port, 1, 2, completes="container")

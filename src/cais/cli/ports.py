@@ -37,7 +37,7 @@ def _plain(spec: str) -> str:
 
 def _bindings(spec: str) -> list[tuple[str, dict[str, str]]]:
     address, host_ports, ports = _three_parts(spec)
-    ports, slash, protocol = ports.partition("/")
+    ports, *more = ports.split("/")
     if not ports:
         raise ValueError(f"no port specified: {spec}<empty>")
     try:
@@ -52,7 +52,7 @@ def _bindings(spec: str) -> list[tuple[str, dict[str, str]]]:
             raise ValueError(f"invalid hostPort: {host_ports}") from None
         if host_last - host_first != last - first and last != first:
             raise ValueError(f"invalid ranges specified for container and host Ports: {ports} and {host_ports}")
-    protocol = protocol.lower() if slash and protocol else "tcp"
+    protocol = _protocol(more)
     if protocol not in _PROTOCOLS:
         raise ValueError(f"invalid proto: {protocol}")
     made = []
@@ -62,6 +62,11 @@ def _bindings(spec: str) -> list[tuple[str, dict[str, str]]]:
             host_port = f"{host_first}-{host_last}"  # any one of these
         made.append((f"{first + offset}/{protocol}", {"HostIp": address, "HostPort": host_port}))
     return made
+
+
+def _protocol(parts: list[str]) -> str:
+    """The one behind a port, "tcp" where there is none; what is behind it in turn does not count."""
+    return parts[0].lower() if parts and parts[0] else "tcp"
 
 
 def _three_parts(spec: str) -> tuple[str, str, str]:
@@ -97,12 +102,13 @@ def exposed(specs: list[str]) -> Exposed:
     for spec in specs:
         if ":" in spec:
             raise ValueError(f"invalid port format for --expose: {spec}")
-        ports, _, protocol = spec.partition("/")
+        ports, *more = spec.split("/")
+        protocol = _protocol(more)
         try:
             first, last = _range(ports)
         except ValueError as error:
             raise ValueError(f"invalid range format for --expose: {spec}, error: {error}") from None
-        if protocol and protocol.lower() not in _PROTOCOLS:
+        if protocol not in _PROTOCOLS:
             raise ValueError(f"invalid range format for --expose: {spec}, error: unknown protocol {go_quote(protocol)}")
-        found.update({f"{port}/{protocol.lower() or 'tcp'}": {} for port in range(first, last + 1)})
+        found.update({f"{port}/{protocol}": {} for port in range(first, last + 1)})
     return found

@@ -1,4 +1,4 @@
-"""`cais container prune`, `image prune` and `system prune`."""
+"""`cais container prune`, `image prune`, `volume prune`, `network prune` and `system prune`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _prune_containers(call: Invocation) -> int:
     if not call.flags.on("force") and not confirmed("WARNING! This will remove all stopped containers."):
         return 0
     pruned = system.prune(call.engine, "containers", call.flags.filters())
-    _tell(_removed(pruned), pruned.get("SpaceReclaimed", 0))
+    _tell(removed_of(pruned), pruned.get("SpaceReclaimed", 0))
     return 0
 
 
@@ -44,11 +44,36 @@ def _prune_images(call: Invocation) -> int:
         return 0
     dangling = "false" if given.on("all") else "true"
     pruned = system.prune(call.engine, "images", {**given.filters(), "dangling": [dangling]})
-    _tell(_removed(pruned), pruned.get("SpaceReclaimed", 0))
+    _tell(removed_of(pruned), pruned.get("SpaceReclaimed", 0))
     return 0
 
 
-def _removed(pruned: Pruned) -> str:
+def _prune_volumes(call: Invocation) -> int:
+    given = call.flags
+    filters = given.filters()
+    which = "anonymous local volumes"
+    if given.on("all"):
+        if "all" in filters:
+            raise CommandError("conflicting options: cannot specify both --all and --filter all=1")
+        filters["all"] = ["true"]
+        which = "all local volumes"
+    warning = f"WARNING! This will remove {which} not used by at least one container."
+    if not given.on("force") and not confirmed(warning):
+        return 0
+    pruned = system.prune(call.engine, "volumes", filters)
+    _tell(removed_of(pruned), pruned.get("SpaceReclaimed", 0))
+    return 0
+
+
+def _prune_networks(call: Invocation) -> int:
+    warning = "WARNING! This will remove all custom networks not used by at least one container."
+    if not call.flags.on("force") and not confirmed(warning):
+        return 0
+    out(removed_of(system.prune(call.engine, "networks", call.flags.filters())), end="")
+    return 0
+
+
+def removed_of(pruned: Pruned) -> str:
     """What was removed, a paragraph a kind."""
     paragraphs = [
         _paragraph("Deleted Containers:", pruned.get("ContainersDeleted")),
@@ -113,7 +138,7 @@ def _prune_all(call: Invocation) -> int:
             if error.status == _NOT_IMPLEMENTED:  # an engine without that kind has nothing of it to remove
                 continue
             raise
-        out(_removed(pruned), end="")
+        out(removed_of(pruned), end="")
         space_bytes += pruned.get("SpaceReclaimed", 0)
     _tell("", space_bytes)
     return 0
@@ -125,14 +150,7 @@ def _build_options(call: Invocation) -> dict[str, str]:
 
 _FORCE = switch("force", "Do not prompt for confirmation", "f")
 _FILTER = text_list("filter", 'Provide filter values (e.g. "until=<timestamp>")', "", parse_filter, "filter")
-PRUNE_CONTAINERS = Command(
-    "[OPTIONS]",
-    "",
-    (_FILTER, _FORCE),
-    _prune_containers,
-    0,
-    0,
-)
+PRUNE_CONTAINERS = Command("[OPTIONS]", "", (_FILTER, _FORCE), _prune_containers, 0, 0)
 PRUNE_IMAGES = Command(
     "[OPTIONS]",
     "",
@@ -141,6 +159,19 @@ PRUNE_IMAGES = Command(
     0,
     0,
 )
+PRUNE_VOLUMES = Command(
+    "[OPTIONS]",
+    "",
+    (
+        switch("all", "Remove all unused volumes, not just anonymous ones", "a"),
+        text_list("filter", 'Provide filter values (e.g. "label=<label>")', "", parse_filter, "filter"),
+        _FORCE,
+    ),
+    _prune_volumes,
+    0,
+    0,
+)
+PRUNE_NETWORKS = Command("[OPTIONS]", "", (_FILTER, _FORCE), _prune_networks, 0, 0)
 PRUNE_ALL = Command(
     "[OPTIONS]",
     "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from cais.cli.command import Command, CommandError, Invocation
+from cais.cli.create import check_content_trust
 from cais.cli.credentials import authorization
 from cais.cli.flags import Flag, filter_flag, number, switch
 from cais.cli.formats import Columns
@@ -38,8 +39,7 @@ _SEARCH = Columns(
 def _reference(call: Invocation) -> Reference:
     """What is to be pulled or pushed. Raises CommandError."""
     given = call.flags
-    if not given.on("disable-content-trust"):
-        raise CommandError("--disable-content-trust=false is not supported: there is no content trust")
+    check_content_trust(given)
     try:
         reference = Reference(call.arguments[0])
     except ValueError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cais.cli.command import Command, CommandError, Invocation
 from cais.cli.container_config import container_config
-from cais.cli.create import check_pull, create_container
+from cais.cli.create import check_pull, check_supported, create_container
 from cais.cli.ending import FAILED
 from cais.cli.foreground import Attachment, StartError, start_attached
 from cais.cli.options import CREATE_FLAGS, RUN_FLAGS
@@ -25,6 +25,7 @@ def creation_config(call: Invocation) -> ContainerConfig:
     """What the flags and arguments of `run` and `create` ask for. Raises CommandError."""
     image, *command = call.arguments
     columns, rows = terminal_size(STDOUT) or (0, 0)
+    check_supported(call.flags)
     try:
         check_pull(call.flags.text("pull"))
         config = container_config(call.flags, image, command, [rows, columns])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cais.cli.command import Command, CommandError, Invocation
 from cais.cli.ending import Ending
-from cais.cli.flags import DETACH_KEYS, switch
+from cais.cli.flags import DETACH_KEYS, Flag, switch
 from cais.cli.foreground import Attachment, StartError, converse, handlers, resizer, start_attached
 from cais.cli.output import err, out
 from cais.cli.terminal import check_terminal
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 def _start(call: Invocation) -> int:
     given = call.flags
+    for flag in ("checkpoint", "checkpoint-dir"):
+        if flag in given.given:
+            raise CommandError(f'"--{flag}" is only supported on a Docker daemon with experimental features enabled')
     if given.on("attach") or given.on("interactive"):
         return _start_attached(call)
     failed = []
@@ -104,6 +107,8 @@ START = Command(
     "container start, start",
     (
         switch("attach", "Attach STDOUT/STDERR and forward signals", "a"),
+        Flag("checkpoint", "Restore from this checkpoint", hidden=True),
+        Flag("checkpoint-dir", "Use a custom checkpoint storage directory", hidden=True),
         DETACH_KEYS,
         switch("interactive", "Attach container's STDIN", "i"),
     ),

@@ -101,6 +101,21 @@ def ellipsis(text: str, columns: int) -> str:
     return text
 
 
+def natural(text: str) -> list[tuple[int, int]]:
+    """A key that sorts numbers inside a text by their value: 80 before 443."""
+    parts: list[tuple[int, int]] = []
+    digits = ""
+    for character in f"{text}\0":
+        if character.isascii() and character.isdigit():
+            digits += character
+            continue
+        if digits:
+            parts.append((ord("0"), int(digits)))
+            digits = ""
+        parts.append((ord(character), 0))
+    return parts
+
+
 def go_quote(text: str) -> str:
     """`text` in double quotes, with Go's escapes."""
     quoted = (

@@ -22,7 +22,16 @@ _NANOSECONDS = {
 }
 
 
+_MOST_DOMAIN = 254
 _INT64 = (-(1 << 63), (1 << 63) - 1)
+
+
+class Mistyped(ValueError):
+    """A word that nobody knows; `meant` is the one that was probably meant, "" where none is near."""
+
+    def __init__(self, message: str, meant: str) -> None:
+        super().__init__(message)
+        self.meant = meant
 
 
 def parse_bool(text: str) -> bool:
@@ -50,6 +59,10 @@ def _integer(text: str, function: str, lowest: int, highest: int, *, base: int =
 
 def parse_int(text: str) -> int:
     return _integer(text, "ParseInt", *_INT64)
+
+
+def parse_decimal(text: str) -> int:
+    return _integer(text, "ParseInt", *_INT64, base=10)
 
 
 def parse_uint16(text: str) -> int:
@@ -140,6 +153,12 @@ def parse_env(text: str) -> str:
     return text
 
 
+def parse_pair(text: str) -> str:
+    if "=" not in text:
+        raise ValueError(f"{text} must be formatted as key=value")
+    return text
+
+
 def parse_label(text: str) -> str:
     name, _, _ = text.partition("=")
     if not name.strip():
@@ -182,8 +201,8 @@ def parse_ulimit(text: str) -> dict[str, object]:
     parts = limits.split(":")
     if len(parts) > 2:
         raise ValueError(f"too many limit value arguments - {limits}, can only have up to two, `soft[:hard]`")
-    soft = _integer(parts[0], "ParseInt", *_INT64, base=10)
-    hard = _integer(parts[-1], "ParseInt", *_INT64, base=10)
+    soft = parse_decimal(parts[0])
+    hard = parse_decimal(parts[-1])
     if hard != -1 and (soft == -1 or soft > hard):
         compared = f"soft: -1 (unlimited), hard: {hard}" if soft == -1 else f"{soft} > {hard}"
         raise ValueError(f"ulimit soft limit must be less than or equal to hard limit: {compared}")
@@ -250,9 +269,10 @@ def parse_address(text: str) -> str:
 
     for family in (_socket.AF_INET, _socket.AF_INET6):
         try:
-            return _socket.inet_ntop(family, _socket.inet_pton(family, text.strip()))
+            address = _socket.inet_ntop(family, _socket.inet_pton(family, text.strip()))
         except OSError:
             continue
+        return address.removeprefix("::ffff:") if "." in address else address
     raise ValueError(f"IP address is not correctly formatted: {text}")
 
 
@@ -270,3 +290,37 @@ def parse_extra_host(text: str) -> str:
         except ValueError:
             raise ValueError(f"invalid IP address in add-host: {go_quote(address)}") from None
     return f"{name}:{address}"
+
+
+def parse_strings(text: str) -> list[str]:
+    """Several values in one, with commas between them; a flag of such values may be given several times besides."""
+    if "," not in text and '"' not in text:
+        return [text] if text else []
+    from cais.cli.mounts import split_fields  # noqa: PLC0415 -- seldom needed
+
+    return split_fields(text)
+
+
+def parse_link(text: str) -> str:
+    """CONTAINER[:ALIAS]."""
+    if not text:
+        raise ValueError("empty string specified for links")
+    if text.count(":") > 1:
+        raise ValueError(f"bad format for links: {text}")
+    return text
+
+
+def parse_search_domain(text: str) -> str:
+    """A domain without the dot at its end, or "." for none at all."""
+    domain = text.strip(" ")
+    if domain == ".":
+        return domain
+    bare = domain.removesuffix(".")
+    letters_and_digits = all(
+        label and label.isascii() and label.replace("-", "a").isalnum() and not label.startswith("-")
+        and not label.endswith("-")
+        for label in bare.split(".")
+    )  # fmt: skip
+    if not letters_and_digits or not any(character.isalpha() for character in bare) or len(bare) > _MOST_DOMAIN:
+        raise ValueError(f"{domain} is not a valid domain")
+    return bare

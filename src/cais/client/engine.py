@@ -155,11 +155,21 @@ class Engine:
         data = self.call(method, path, query, content, headers=headers).read()
         return loads(data) if data else None
 
-    def send_blocks(self, method: str, path: str, query: Query, blocks: Iterable[bytes], media_type: str) -> Response:
+    def send_blocks(
+        self,
+        method: str,
+        path: str,
+        query: Query,
+        blocks: Iterable[bytes],
+        media_type: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
         """The answer to a request whose body is streamed. The body is not sent in a version that is not spoken."""
         self.negotiated()
         connection = self._idle()
-        connection.send(method, self._location(path, query), {"Content-Type": media_type}, blocks)
+        sent = {**(headers or {}), "Content-Type": media_type}
+        connection.send(method, self._location(path, query), sent, blocks)
         return _checked(connection.receive())
 
     def separately(

@@ -98,6 +98,11 @@ def save(engine: Engine, images: Sequence[str], query: Mapping[str, str]) -> Res
     return engine.call("GET", "/images/get", {"names": images, **query})
 
 
+def files(engine: Engine, image: str) -> Response:
+    """The archive of all files of an image, its layers merged; what a Cais has."""
+    return engine.call("GET", f"/cais/images/{quote(image)}/files")
+
+
 def commit(engine: Engine, query: Query) -> str:
     """Make an image of a container; the image's id."""
     identity: str = engine.fetch("POST", "/commit", query)["Id"]

@@ -172,8 +172,57 @@ class Mount(TypedDict, total=False):
     Driver: str
 
 
+class IpamConfig(TypedDict, total=False):
+    """A range of addresses of a network."""
+
+    Subnet: str
+    IPRange: str
+    Gateway: str
+    AuxiliaryAddresses: dict[str, str] | None
+
+
+class Ipam(TypedDict, total=False):
+    Driver: str
+    Options: dict[str, str] | None
+    Config: list[IpamConfig] | None
+
+
+NetworkConfig = dict[str, Any]
+"""What a network is created from."""
+
+
+class NetworkSummary(TypedDict, total=False):
+    Name: str
+    Id: str
+    Created: str
+    Scope: str
+    Driver: str
+    EnableIPv4: bool
+    EnableIPv6: bool
+    IPAM: Ipam | None
+    Internal: bool
+    Labels: dict[str, str] | None
+
+
+Endpoint = dict[str, Any]
+"""How a container is to take part in a network."""
+
+
+class EndpointDetail(TypedDict, total=False):
+    """How a container takes part in a network."""
+
+    NetworkID: str
+    IPAddress: str
+    GlobalIPv6Address: str
+    MacAddress: str
+
+
 class NetworkNames(TypedDict, total=False):
-    Networks: dict[str, object] | None
+    Networks: dict[str, EndpointDetail | None] | None
+
+
+class SummaryHostConfig(TypedDict, total=False):
+    NetworkMode: str
 
 
 class ContainerSummary(TypedDict, total=False):
@@ -189,6 +238,7 @@ class ContainerSummary(TypedDict, total=False):
     Labels: dict[str, str] | None
     State: str
     Status: str
+    HostConfig: SummaryHostConfig | None
     NetworkSettings: NetworkNames | None
     Mounts: list[Mount] | None
 
@@ -365,6 +415,11 @@ class DiskUsage(TypedDict, total=False):
     BuildCache: list[BuildCacheRecord] | None
 
 
+class ContextOffer(TypedDict):
+    Id: str
+    Missing: list[int] | None
+
+
 class ProgressDetail(TypedDict, total=False):
     current: int
     total: int
@@ -387,6 +442,7 @@ class ProgressMessage(TypedDict, total=False):
     error: str
     errorDetail: ProgressError | None
     aux: object
+    build: object  # an event of a build: build_steps.py of the command
 
 
 class EventActor(TypedDict, total=False):

@@ -19,6 +19,7 @@ CLIENT_ID: Final = "docker"
 MIN_TOKEN_SECONDS: Final = 60
 """How long a token is used whose lifetime is not told, or told to be shorter."""
 MAX_AUTH_BYTES: Final = 64 << 10
+MAX_CONFIG_BYTES: Final = 192 << 10
 
 _TOKEN_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PARAMETER: Final = re.compile(r"""([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))""")
@@ -59,6 +60,26 @@ def decode_credentials(header: str) -> Credentials:
     except (binascii.Error, ValueError, msgspec.MsgspecError, RecursionError):
         return NOBODY
     return complete(given)
+
+
+def decode_all_credentials(header: str) -> dict[str, Credentials]:
+    """The credentials of an X-Registry-Config header, base64 of JSON, by the host; none where it makes no sense.
+
+    Docker Hub is named by the address that it once had, "https://index.docker.io/v1/".
+    """
+    if not header or len(header) > MAX_CONFIG_BYTES:
+        return {}
+    try:
+        data = base64.urlsafe_b64decode(header.strip().replace("+", "-").replace("/", "_") + "==")
+        given = msgspec.json.decode(data, type=dict[str, Credentials])
+    except (binascii.Error, ValueError, msgspec.MsgspecError, RecursionError):
+        return {}
+    found = {}
+    for address, credentials in given.items():
+        host = address.partition("://")[2] or address
+        host = host.partition("/")[0]
+        found["docker.io" if host == "index.docker.io" else host] = complete(credentials)
+    return found
 
 
 def complete(given: Credentials) -> Credentials:

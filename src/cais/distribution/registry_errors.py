@@ -142,6 +142,8 @@ def _reason(error: BaseException) -> str:  # noqa: PLR0911  a table of reasons
         return f"dial tcp: lookup {error.host}: no such host"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"tls: failed to verify certificate: {_certificate_reason(error.certificate_error)}"
+    if alert := _alert(error):
+        return f"remote error: tls: {alert}"
     if isinstance(error, aiohttp.ClientSSLError):
         inner = error.os_error
         if isinstance(inner, ssl.SSLError) and inner.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
@@ -157,6 +159,13 @@ def _reason(error: BaseException) -> str:  # noqa: PLR0911  a table of reasons
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "EOF"
     return _clean(str(error)) or type(error).__name__
+
+
+def _alert(error: BaseException) -> str:
+    """What the server ended TLS with, such as "bad certificate"; it may come with what was to be its answer."""
+    cause = getattr(error, "os_error", None) or error.__cause__
+    _, is_alert, name = str(getattr(cause, "reason", "")).partition("_ALERT_")
+    return name.lower().replace("_", " ") if is_alert and isinstance(cause, ssl.SSLError) else ""
 
 
 def _certificate_reason(error: Exception) -> str:

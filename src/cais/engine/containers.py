@@ -7,31 +7,35 @@ On a full disk a container is removed by taking its folder away, and its record 
 
 import asyncio
 import contextlib
+import functools
 import logging
+import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from cais.distribution.platforms import matches, parse_platform, platform_text
-from cais.engine import joining, names, network_requests, validation
+from cais.engine import export, joining, mounting, names, network_requests, validation
 from cais.engine.beginnings import Beginnings
-from cais.engine.container import Container
+from cais.engine.container import Condition, Container
 from cais.engine.defaults import command, merge
 from cais.engine.events import EventBus
 from cais.engine.host import Host
 from cais.engine.images import Image, Images, ImageUser
 from cais.engine.models import ContainerConfig, CreateRequest, HostConfig, Record, decode_record, encode_record
-from cais.engine.mounts import parse_binds
 from cais.engine.networks import Networks
 from cais.engine.settings import Settings
 from cais.engine.text import printable, reason
 from cais.engine.trash import Trash
+from cais.engine.volumes import Volumes
 from cais.errors import CaisError, Conflict, InvalidArgument, NotFound, Unavailable
 from cais.storage.database import Database
+from cais.storage.fill import fill
 
 _log = logging.getLogger("cais.engine.containers")
 _RETRY_SECONDS = 1.0
@@ -55,6 +59,7 @@ class Containers:
         host: Host,
         database: Database,
         images: Images,
+        volumes: Volumes,
         events: EventBus,
         trash: Trash,
         networks: Networks,
@@ -63,6 +68,7 @@ class Containers:
         self._host = host
         self._database = database
         self._images = images
+        self._volumes = volumes
         self._events = events
         self._trash = trash
         self._networks = networks
@@ -137,20 +143,45 @@ class Containers:
         name = names.check_name(name) if name else names.random_name(self._ids_by_name)
         image = self._images.resolve(request.Image)
         check_platform(image, request.Image, platform)
+        await self._free(name)
         draft = self.draft(request, name, image)
         record = draft.record
         self._reserve(name, record.id)
         container = Container(record)
         try:
-            with self._images.holding(image, ImageUser(record.id, name, running=False)):
-                await self._store(record)
-                self._keep(container)
+            with ExitStack() as stack:
+                for used in self._images_of(record, image):
+                    stack.enter_context(self._images.holding(used, ImageUser(record.id, name, running=False)))
+                async with self._volumes.holding(record.mounts):
+                    await self._fill(record, image)
+                    await self._store(record)
+                    self._keep(container)
         except BaseException:
             del self._ids_by_name[name]
             self._trash.throw(self.folder(record.id))
             raise
         self._events.emit("container", "create", record.id, container.event_attributes())
         return container, draft.warnings
+
+    def _images_of(self, record: Record, image: Image) -> list[Image]:
+        """The images that a container needs: its own, and those that it mounts. Raises NotFound."""
+        mounted = {mount.options.image_id for mount in record.mounts if mount.Type == "image"}
+        return [image, *(self._images.get(image_id) for image_id in mounted)]
+
+    async def _fill(self, record: Record, image: Image) -> None:
+        """Has its volumes filled with what the image has at their places. Raises CaisError."""
+        lower = self.lower_dirs(image)
+        for mount in record.mounts:
+            if mount.Type == "volume":
+                await self._volumes.fill(
+                    mount, functools.partial(_copy, lower, mount.Destination, self._settings.trash)
+                )
+
+    async def _free(self, name: str) -> None:
+        """Where the container of that name has ended and is about to be removed, waits until it is."""
+        holder = self._by_id.get(self._ids_by_name.get(name, ""))
+        if holder is not None and holder.hurry():
+            await holder.wait(Condition.REMOVED)
 
     def draft(self, request: CreateRequest, name: str, image: Image, container_id: str = "") -> Draft:
         """What `create` makes of a request, which is checked and completed in place; nothing is made.
@@ -216,8 +247,11 @@ class Containers:
             del self._ids_by_name[old]
         self._events.emit("container", "rename", container.id, container.event_attributes(oldName=f"/{old}"))
 
-    async def discard(self, container: Container) -> None:
-        """Takes the container away for good. The caller holds its lock and has seen to it that it does not run."""
+    async def discard(self, container: Container, *, volumes: bool = False) -> None:
+        """Takes the container away for good. The caller holds its lock and has seen to it that it does not run.
+
+        volumes: its volumes without a name go too, as they always do when it was to be removed at its end.
+        """
         self._dirty.discard(container)
         try:
             await self._database.run(_deletion([container.id]))
@@ -232,13 +266,17 @@ class Containers:
         self._ids_by_name.pop(container.name, None)
         container.drop_waiting_clients()
         self._events.emit("container", "destroy", container.id, container.event_attributes())
+        if volumes or container.record.host_config.AutoRemove:
+            await self._volumes.remove_anonymous(container.record.mounts)
         container.tell_removed()
         await self._let_go_of_image(container)
 
     async def _let_go_of_image(self, container: Container) -> None:
         """An image that was removed by force lives as long as its last container."""
         try:
-            if self._images.get(container.record.image_id).hidden:
+            if any(
+                image.hidden for image in self._images_of(container.record, self._images.get(container.record.image_id))
+            ):
                 await self._images.collect()
         except NotFound:
             pass
@@ -265,7 +303,9 @@ class Containers:
             args=args,
             config=config,
             host_config=hc,
-            mounts=parse_binds(hc.Binds or ()),
+            mounts=mounting.mounts_of(
+                hc, config, self, lambda name: self._images.resolve(name).id, self._volumes.mount_point
+            ),
         )
 
     def _host_name(self, config: ContainerConfig, hc: HostConfig, container_id: str) -> tuple[str, str]:
@@ -349,6 +389,18 @@ def make_folders(folder: Path) -> None:
         path.mkdir(mode=0o710, exist_ok=True)
     (folder / "rw" / "diff").mkdir(mode=0o755, exist_ok=True)
     (folder / "rw" / "work").mkdir(mode=0o700, exist_ok=True)
+
+
+def _copy(lower: Sequence[str], path: str, scratch: Path, target: str) -> bool:
+    """Copies what layers have at a path to an empty folder; False where they have no folder. Raises CaisError."""
+    try:
+        root = export.open_merged(lower)
+        try:
+            return fill(root, path, target, str(scratch))
+        finally:
+            os.close(root)
+    except OSError as error:
+        raise Unavailable(f"copy the image's {path} to a volume: {reason(error)}") from error
 
 
 def _deletion(ids: Iterable[str]) -> Callable[[sqlite3.Connection], None]:

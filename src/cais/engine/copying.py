@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cais.distribution.compression import decompressed
-from cais.engine import container_root, etcfiles, spec
+from cais.engine import container_root, etcfiles, joining, spec
 from cais.engine.container import Container
 from cais.engine.container_root import ContainerRoot, mount_id
 from cais.engine.containers import Containers
@@ -138,7 +138,9 @@ class Copying:
             layers=self._containers.lower_dirs(self._images.get(record.image_id)),
             folder=folder,
             bundle=self._settings.bundles / container.id,
-            mounts=spec.shown_mounts(record, etcfiles.locations(folder)),
+            mounts=spec.shown_mounts(
+                record, etcfiles.locations(folder), joining.image_layers(record, self._images.folders_of)
+            ),
             volatile=record.host_config.AutoRemove,
         )
         return await run_blocking(lambda: container_root.of_stopped(parts, writable=writable), lambda: None)

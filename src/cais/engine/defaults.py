@@ -56,8 +56,7 @@ def _merge_the_rest(config: ContainerConfig, image: ImageDefaults) -> None:
     if image.exposed_ports:
         given = config.ExposedPorts if isinstance(config.ExposedPorts, dict) else {}
         config.ExposedPorts = {port: {} for port in (*given, *image.exposed_ports)}
-    # declared by the image, not mounted: until there are volumes, their folders are part of the read-write layer
-    config.Volumes = {path: {} for path in image.volumes} if image.volumes else None
+    config.Volumes = {**(config.Volumes or {}), **{path: {} for path in image.volumes or ()}} or None
     config.Healthcheck = _health(config.Healthcheck, image.healthcheck)
     if image.stop_signal and (config.StopSignal is msgspec.UNSET or not config.StopSignal):
         config.StopSignal = image.stop_signal

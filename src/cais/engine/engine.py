@@ -47,6 +47,7 @@ from cais.engine.statefolder import StateFolder
 from cais.engine.tasks import Tasks
 from cais.engine.text import reason
 from cais.engine.trash import Trash
+from cais.engine.volumes import Volumes
 from cais.engine.work import to_the_end
 from cais.errors import CaisError, Conflict, Forbidden, Internal, Unavailable, Unsupported
 from cais.network.watch import Watch
@@ -77,6 +78,7 @@ class Engine:
         self._folder = StateFolder(settings)
         self._is_closing = False
         self._trash = Trash(settings.trash)
+        self.volumes = Volumes(settings, self.database, self.events, self._trash)
         self._stack = AsyncExitStack()
         self.networks = Networks(settings, self.database, self.events)
         self.endpoints: Endpoints
@@ -126,6 +128,14 @@ class Engine:
     def disown(self) -> None:
         """In a process that was forked from the one that opened it: leaves the state folder to that one alone."""
         self._folder.disown()
+
+    async def rename(self, container: Container, name: str) -> None:
+        """Gives a container another name, by which others on its networks find it.
+
+        Raises InvalidArgument, Conflict, NotFound.
+        """
+        await self.containers.rename(container, name)
+        self.endpoints.renamed(container)
 
     async def attach(self, container: Container, connection: socket.socket, options: attach.AttachOptions) -> None:
         """Serves a client on its connection, which is taken over."""
@@ -229,6 +239,7 @@ class Engine:
         await self.networks.load(self.id)
         stack.push_async_callback(self._close_networks)
         self._wire()
+        await self.volumes.open()
         stack.push_async_callback(self.containers.close)
         await self.containers.open()
         stack.push_async_callback(self.endpoints.close)
@@ -239,6 +250,7 @@ class Engine:
         spawner = asyncio.create_task(self._open_runtime(), name="open the runtime")
         try:
             await recovery.recover(settings, self.containers, self.lifecycle, self.execs, self._trash)
+            await self.volumes.settle()
         finally:
             await spawner
         await self.networks.open(self.endpoints.forwards)
@@ -251,8 +263,8 @@ class Engine:
 
     def _wire(self) -> None:
         self.containers = Containers(
-            settings=self.settings, host=self.host, database=self.database, images=self.images, events=self.events,
-            trash=self._trash, networks=self.networks,
+            settings=self.settings, host=self.host, database=self.database, images=self.images,
+            volumes=self.volumes, events=self.events, trash=self._trash, networks=self.networks,
         )  # fmt: skip
         self.endpoints = Endpoints(
             networks=self.networks, containers=self.containers, runtime=self.runtime, events=self.events,
@@ -263,7 +275,7 @@ class Engine:
         self.lifecycle = Lifecycle(
             settings=self.settings, host=self.host, containers=self.containers, images=self.images,
             runtime=self.runtime, events=self.events, tasks=self._tasks, watcher=self._health,
-            endpoints=self.endpoints,
+            volumes=self.volumes, endpoints=self.endpoints,
         )  # fmt: skip
         self._health.on_unhealthy = self.lifecycle.restart_unhealthy
         self.adjust = Adjustments(
@@ -274,6 +286,7 @@ class Engine:
             settings=self.settings, containers=self.containers, images=self.images, events=self.events
         )
         self.images.users = self._users_of
+        self.volumes.users = self._users_of_volume
         self.network_changes = NetworkChanges(self.networks, self.endpoints, self.containers, self.events)
         self._pruning = Pruning(self.containers, self.lifecycle, self.events)
 
@@ -314,6 +327,14 @@ class Engine:
             ImageUser(container.id, container.name, container.active)
             for container in self.containers
             if container.record.image_id == image_id
+            or any(mount.options.image_id == image_id for mount in container.record.mounts)
+        ]
+
+    def _users_of_volume(self, name: str) -> list[str]:
+        return [
+            container.id
+            for container in self.containers
+            if any(mount.Type == "volume" and mount.Name == name for mount in container.record.mounts)
         ]
 
     def _log_path(self, container: Container) -> Path:

@@ -95,6 +95,18 @@ def hosts(record: Record, around: Surroundings, host_text: str) -> str:
     return _LOCALHOST + (_LOCALHOST_IPV6 if around.ipv6 else "") + "".join(lines)
 
 
+def refresh(record: Record, folder: Path, before: Surroundings, now: Surroundings) -> None:
+    """Says in the files of a running container what is about it now. What it has changed stays. Raises OSError."""
+    files = locations(folder)
+    old, new = (hosts(record, around, "").splitlines(keepends=True) for around in (before, now))
+    gone, come = [line for line in old if line not in new], [line for line in new if line not in old]
+    if gone:
+        remove_lines(files.hosts, gone)
+    if come:
+        add_lines(files.hosts, come)
+    replace_text(files.resolv_conf, *(resolv_conf(record, around).text for around in (before, now)))
+
+
 def own_lines(record: Record, addresses: Iterable[str]) -> list[str]:
     """What /etc/hosts says of a container's own addresses: they come and go with its networks."""
     config = record.config

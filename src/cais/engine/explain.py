@@ -12,10 +12,10 @@ from cais.engine.images import Image, Images
 from cais.engine.models import timestamp
 from cais.engine.settings import Settings
 from cais.engine.text import reason
-from cais.engine.usage import disk_bytes
 from cais.errors import CaisError, NotFound
 from cais.runtime.cgroups import Cgroup, CgroupError
 from cais.runtime.errors import StartFailed
+from cais.storage.measure import disk_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,9 @@ async def explain(container: Container, sources: Sources) -> models.Explanation:
     folder = sources.containers.folder(container.id)
     image = _image(container, sources.images, notes)
     lower = sources.containers.lower_dirs(image) if image is not None else ()
+    alone = spec.Joined(images=joining.image_layers(container.record, sources.images.folders_of))
     plan = await asyncio.to_thread(
-        starting.plan, container.record, sources.host, sources.settings, folder, lower, joined=spec.ALONE
+        starting.plan, container.record, sources.host, sources.settings, folder, lower, joined=alone
     )
     wanted = _wanted(container, sources, plan.config)
     written = await asyncio.to_thread(disk_bytes, folder / "rw" / "diff")
@@ -61,7 +62,7 @@ async def explain(container: Container, sources: Sources) -> models.Explanation:
     if container.removed:
         raise NotFound(f"No such container: {container.id}")
     try:
-        joining.join(container, sources.containers)
+        joining.join(container, sources.containers, sources.images.folders_of)
     except CaisError as error:
         notes.append(f"A start would fail now: {error.message}")
     return _explanation(container, wanted, root, notes)

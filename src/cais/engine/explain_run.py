@@ -148,7 +148,7 @@ class _Planner:
 
     def _join(self, record: Record) -> spec.Joined:
         with self._step("namespaces"):
-            return joining.join(Container(record), self._sources.containers)
+            return joining.join(Container(record), self._sources.containers, self._sources.images.folders_of)
         return spec.ALONE
 
     async def _start(self, record: Record, joined: spec.Joined) -> starting.Plan | None:

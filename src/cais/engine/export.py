@@ -5,22 +5,21 @@ mounts is in it, and it is gone when its descriptor is closed, whoever dies.
 """
 
 import asyncio
-import errno
 import os
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import aclosing
 from pathlib import Path
 from typing import Final
 
+from cais.engine.image import Image
+from cais.engine.image_archives import leased
+from cais.engine.image_store import ImageStore
 from cais.engine.text import reason
-from cais.errors import Internal
-from cais.linux import mount
+from cais.errors import Internal, NotFound
+from cais.runtime.merged import merged
 from cais.storage import tartree
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_ATTRIBUTES: Final = (
-    mount.MOUNT_ATTR_RDONLY | mount.MOUNT_ATTR_NOSUID | mount.MOUNT_ATTR_NODEV | mount.MOUNT_ATTR_NOEXEC
-)
 
 
 async def export(upper: Path, lower: Sequence[str]) -> AsyncGenerator[bytes, None]:
@@ -35,6 +34,18 @@ async def export(upper: Path, lower: Sequence[str]) -> AsyncGenerator[bytes, Non
     return _archive(root)
 
 
+async def export_image(store: ImageStore, image: Image) -> AsyncGenerator[bytes, None]:
+    """The archive of an image's files, all layers merged, in pieces. Raises Internal when it cannot be begun."""
+    lower = [str(store.layers.path(chain_id)) for chain_id in reversed(image.layers)]
+    async with leased(store) as lease, store.temporary_folder("export") as empty:
+        if image.layers and lease.keep(image.layers[-1]) is None:
+            raise NotFound(f"No such image: {image.id}")
+        # an overlay has two layers at least
+        async with aclosing(await export(empty, lower or [str(empty)])) as pieces:
+            async for piece in pieces:
+                yield piece
+
+
 async def _archive(root: int) -> AsyncGenerator[bytes, None]:
     pieces = tartree.pack(root)
     try:
@@ -46,30 +57,11 @@ async def _archive(root: int) -> AsyncGenerator[bytes, None]:
 
 def open_merged(layers: Sequence[str]) -> int:
     """Two layers or more, merged, topmost first: a descriptor of a folder that is mounted nowhere. Raises OSError."""
-    try:
-        detached = _mount([("lowerdir+", layer) for layer in layers])
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        detached = _mount_by_descriptors(layers)  # kernels before 6.8 know no `lowerdir+`
+    detached = merged(layers)
     try:
         return os.open(".", _FOLDER, dir_fd=detached)
     finally:
         os.close(detached)
-
-
-def _mount_by_descriptors(layers: Sequence[str]) -> int:
-    """The same with all layers in one short option, which spares all escaping."""
-    with ExitStack() as stack:
-        opened = []
-        for layer in layers:
-            opened.append(os.open(layer, _FOLDER))
-            stack.callback(os.close, opened[-1])
-        return _mount([("lowerdir", ":".join(f"/proc/self/fd/{descriptor}" for descriptor in opened))])
-
-
-def _mount(options: list[tuple[str, str | None]]) -> int:
-    return mount.create_filesystem("overlay", [*options, ("index", "off")], source="overlay", attributes=_ATTRIBUTES)
 
 
 def _next(pieces: Iterator[bytes]) -> bytes:

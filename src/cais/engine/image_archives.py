@@ -8,9 +8,11 @@ compressed with gzip or zstd, which is what others read; else compressed with gz
 """
 
 import asyncio
+import hashlib
+import os
 import re
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,7 +36,10 @@ from cais.engine.image import Image, short_id
 from cais.engine.image_staging import Ahead, stage
 from cais.engine.image_store import ImageStore, NewImage
 from cais.engine.progress import Meter, Progress, Report, from_thread, metered
-from cais.engine.work import Pipe, run_blocking, run_with_body, to_the_end
+from cais.engine.text import reason
+from cais.engine.work import Pipe, Stopped, run_blocking, run_with_body, to_the_end
+from cais.errors import Internal, Unavailable
+from cais.storage import tartree
 from cais.storage.compressing import Compressing
 from cais.storage.layers import Layer, LayerBlob, Lease, chain_id_of
 from cais.storage.sources import Tee
@@ -195,6 +200,59 @@ def unpack_member(
     else:
         unpack_stream(lease, whole, parent, diff_id)
     meter.tell()
+
+
+def repack(lease: Lease, layer: Layer, folder: Path) -> LayerBlob:
+    """Make the blob of a layer that was made here: its files, packed and compressed; the lease keeps both. Blocks.
+
+    Raises: Unavailable when the files do not give the archive that the layer has its digest from.
+    """
+    writer = lease.blobs.writer(None)
+    hashed = hashlib.sha256()
+    try:
+        root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            packed = Packed(tartree.pack(root, layer=True), f"layer {layer.diff_id}")
+            with Compressing(Tee(packed, hashed.update), writer) as compressing:
+                while compressing.read(PIECE_BYTES):
+                    pass
+                compressing.finish()
+        finally:
+            os.close(root)
+        if "sha256:" + hashed.hexdigest() != layer.diff_id:
+            raise Unavailable(
+                f"the archive of layer {layer.diff_id} is not here any more, or was damaged: "
+                "pull or load its image again"
+            )
+        blob = LayerBlob(lease.commit(writer), GZIP_LAYER_TYPE, writer.offset)
+        lease.attach(layer, blob)
+        return blob
+    except OSError as error:
+        raise Unavailable(f"pack layer {layer.diff_id}: {error.strerror}") from error
+    finally:
+        writer.abort()
+
+
+class Packed:
+    """The pieces of an archive of `what` as a source. stopped: reading raises Stopped once it is set."""
+
+    def __init__(self, pieces: Iterator[bytes], what: str, stopped: threading.Event | None = None) -> None:
+        self._pieces = pieces
+        self._what = what
+        self._stopped = stopped
+        self._rest = memoryview(b"")
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes. Raises: Internal when the tree cannot be read."""
+        if self._stopped is not None and self._stopped.is_set():
+            raise Stopped
+        if not self._rest:
+            try:
+                self._rest = memoryview(next(self._pieces, b""))
+            except OSError as error:
+                raise Internal(f"cannot read {self._what}: {reason(error)}") from error
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(piece)
 
 
 def unpack_stream(

@@ -79,7 +79,7 @@ class _Changes:
     def expose(self, rest: str) -> ContainerConfig:
         ports = dict(self.config.exposed_ports or {})
         for word in self._words(rest):
-            ports |= {port: {} for port in _ports(word)}
+            ports |= {port: {} for port in exposed_ports(word)}
         return replace(self.config, exposed_ports=ports)
 
     def volume(self, rest: str) -> ContainerConfig:
@@ -169,7 +169,7 @@ def _command(text: str) -> list[str]:
     return [*SHELL, text] if listed is None else listed
 
 
-def _ports(word: str) -> list[str]:
+def exposed_ports(word: str) -> list[str]:
     """ "80", "80/udp" or "80-82/tcp" as the configuration has them: "80/tcp" …"""
     found = _PORT.fullmatch(word.lower())
     if found is None:

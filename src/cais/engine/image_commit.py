@@ -6,7 +6,7 @@ as one that came from elsewhere would be, so that nothing is shared with the con
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,12 +17,12 @@ from msgspec.structs import replace
 from cais.distribution.oci import ContainerConfig, Healthcheck, History, ImageConfig, RootFS, digest_of
 from cais.engine import models
 from cais.engine.image import Image
-from cais.engine.image_archives import unpack_stream
+from cais.engine.image_archives import Packed, unpack_stream
 from cais.engine.image_changes import apply_changes
 from cais.engine.image_store import NewImage
 from cais.engine.models import strings
 from cais.engine.text import reason
-from cais.engine.work import Stopped, run_blocking
+from cais.engine.work import run_blocking
 from cais.errors import Internal
 from cais.storage import tartree
 from cais.storage.layers import Layer, Lease
@@ -124,7 +124,8 @@ async def new_layer(lease: Lease, upper: Path, base: Image) -> Layer:
         except OSError as error:
             raise Internal(f"cannot read the changes of the container: {reason(error)}") from error
         try:
-            return unpack_stream(lease, _Packed(tartree.pack(root, layer=True), stopped), base.top_layer)
+            packed = Packed(tartree.pack(root, layer=True), "the changes of the container", stopped)
+            return unpack_stream(lease, packed, base.top_layer)
         finally:
             os.close(root)
 
@@ -154,23 +155,3 @@ def committed_image(made_of: Draft, base: Image, layer: Layer, now: str) -> NewI
         history=[*base.history, step],
     )
     return NewImage(msgspec.json.encode(made), made, parent="" if base.hidden else base.id)
-
-
-class _Packed:
-    """The pieces of an archive as a source."""
-
-    def __init__(self, pieces: Iterator[bytes], stopped: threading.Event) -> None:
-        self._pieces = pieces
-        self._stopped = stopped
-        self._rest = memoryview(b"")
-
-    def read(self, size: int, /) -> bytes:
-        if self._stopped.is_set():
-            raise Stopped
-        if not self._rest:
-            try:
-                self._rest = memoryview(next(self._pieces, b""))
-            except OSError as error:
-                raise Internal(f"cannot read the changes of the container: {reason(error)}") from error
-        piece, self._rest = self._rest[:size], self._rest[size:]
-        return bytes(piece)

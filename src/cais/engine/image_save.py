@@ -16,9 +16,9 @@ from cais.distribution.oci import MANIFEST_TYPE, Descriptor, Platform, decode_ma
 from cais.distribution.platforms import matches, platform_text
 from cais.distribution.reference import Reference, is_hex_id, parse
 from cais.engine.image import Image
-from cais.engine.image_archives import leased
+from cais.engine.image_archives import leased, repack
 from cais.engine.image_store import ImageStore
-from cais.errors import NotFound, Unavailable
+from cais.errors import NotFound
 from cais.storage.layers import Lease
 
 PIECE_BYTES: Final = 1 << 20
@@ -99,18 +99,20 @@ def held(store: ImageStore, lease: Lease, item: Chosen) -> SavedImage:
         kept = [lease.keep_blob(layer.digest) for layer in decoded.layers]
         if all(kept) and store.is_manifest_of(decoded, image.config):
             return SavedImage(data, manifest.media_type, image.id, diff_ids, tuple(decoded.layers), references)
-    layers = tuple(_layer(store, lease, diff_id) for diff_id in diff_ids)
+    layers = tuple(_layer(store, lease, chain_id) for chain_id in image.layers)
     data = new_manifest(image.id, store.blobs.size(image.id), layers)
     return SavedImage(data, MANIFEST_TYPE, image.id, diff_ids, layers, references)
 
 
-def _layer(store: ImageStore, lease: Lease, diff_id: str) -> Descriptor:
-    for blob in store.layers.archives(diff_id):
+def _layer(store: ImageStore, lease: Lease, chain_id: str) -> Descriptor:
+    layer = lease.keep(chain_id)
+    if layer is None:
+        raise NotFound(f"No such layer: {chain_id}")
+    for blob in store.layers.archives(layer.diff_id):
         if lease.keep_blob(blob.digest):
             return Descriptor(blob.media_type, blob.digest, blob.size_bytes)
-    raise Unavailable(
-        f"the archive of layer {diff_id} is not here any more, or was damaged: pull or load its image again"
-    )
+    blob = repack(lease, layer, store.layers.path(chain_id))
+    return Descriptor(blob.media_type, blob.digest, blob.size_bytes)
 
 
 def _pieces(store: ImageStore, images: Sequence[SavedImage]) -> Iterator[bytes]:

@@ -19,10 +19,11 @@ from cais.distribution.oci import ImageConfig, Manifest, decode_config
 from cais.distribution.reference import Reference, is_hex_id, parse
 from cais.engine import image_tables
 from cais.engine.image import Image
+from cais.engine.image_steps import Steps
 from cais.engine.image_tables import ImageManifest, Insertion, NewImage, Removal, Row, Tables
 from cais.engine.trash import Trash
 from cais.engine.work import to_the_end
-from cais.errors import CaisError, NotFound, Unavailable
+from cais.errors import CaisError, InvalidArgument, NotFound, Unavailable
 from cais.linux.fs import spread_folders
 from cais.storage.blobs import BlobStore
 from cais.storage.database import Database
@@ -56,6 +57,7 @@ class ImageStore:
             discard=self.trash.delete_later,
             make_room=self.trash.make_room,
         )
+        self.steps = Steps(database, self.layers)
         self._database = database
         self._images: dict[str, Image] = {}
         self._references: dict[str, str] = {}
@@ -67,7 +69,7 @@ class ImageStore:
     async def open(self) -> None:
         """Read what there is, and sweep what a crash has left; removing that goes on in the background."""
         tables = await self._database.run(image_tables.read)
-        images, lost = await asyncio.to_thread(self._open_folders, tables)
+        images, lost, lost_steps = await asyncio.to_thread(self._open_folders, tables)
         self._images = images
         for name, image_id in tables.references:
             if image_id in images:
@@ -76,6 +78,7 @@ class ImageStore:
         for image_id in images:
             self._refresh(image_id)
         self._listed = set(tables.blobs)
+        await self._database.run(lambda connection: image_tables.delete_steps(connection, lost_steps))
         await self._database.run(lambda connection: image_tables.forget(connection, lost))
         await self._forget_blobs()
         self.trash.open()
@@ -183,7 +186,8 @@ class ImageStore:
             self._listed.difference_update(gone)
 
     async def store(self, new: NewImage, now: str) -> Image:
-        """Keep an image, and give it its names, which others lose."""
+        """Keep an image, and give it its names, which others lose. Raises: InvalidArgument for a name not to be had."""
+        _check_names(new.references)
         return await to_the_end(self._store(new, now))
 
     async def _store(self, new: NewImage, now: str) -> Image:
@@ -191,6 +195,7 @@ class ImageStore:
             chain = [self.layers.get(chain_id) for chain_id in chain_ids(new.config.diff_ids)]
             names = {str(reference): reference for reference in new.references}
             archives = {layer.diff_id: self.layers.archives(layer.diff_id) for layer in chain}
+            await asyncio.to_thread(self.layers.settle, [layer.chain_id for layer in chain])
             manifest = await asyncio.to_thread(self._put_documents, new)
             try:
                 insertion = Insertion(new, chain, names, now, archives, manifest)
@@ -241,7 +246,12 @@ class ImageStore:
         known[manifest.digest] = manifest
 
     async def add_references(self, image_id: str, references: Iterable[Reference], now: str) -> Image:
-        """Give an image more names, which others lose. Raises: NotFound when it is gone."""
+        """Give an image more names, which others lose.
+
+        Raises: NotFound when it is gone; InvalidArgument for a name not to be had.
+        """
+        references = list(references)
+        _check_names(references)
         names = {str(reference): reference for reference in references}
         return await to_the_end(self._add_references(image_id, names, now))
 
@@ -335,8 +345,8 @@ class ImageStore:
         self._images[image_id] = image
         return image
 
-    def _open_folders(self, tables: Tables) -> tuple[dict[str, Image], list[str]]:
-        """Open the stores; returns the images, and the ids of those that are damaged."""
+    def _open_folders(self, tables: Tables) -> tuple[dict[str, Image], list[str], list[str]]:
+        """Open the stores; returns the images, and the ids of those that are damaged, and of such steps of builds."""
         self.temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
         spread_folders(self.temporary)  # where layers are unpacked
         self.blobs.open([*(row.id for row in tables.images), *tables.blobs])
@@ -355,9 +365,10 @@ class ImageStore:
         for image_id, manifest in tables.manifests:
             if image_id in images and self.blobs.retain(manifest.digest):
                 self._add_manifest(image_id, manifest)
+        lost_steps = self.steps.load(tables.steps)
         self.layers.release(self._keep_unused())
         self._drop_old_blobs(tables)
-        return images, lost
+        return images, lost, lost_steps
 
     def _drop_old_blobs(self, tables: Tables) -> None:
         oldest = time.time() - SPARE_BLOBS_SECONDS
@@ -377,3 +388,8 @@ class ImageStore:
             self.layers.retain(chain[-1].chain_id)
         size_bytes = sum(layer.size_bytes for layer in chain)
         return Image(row.id, config, (), (), size_bytes, row.parent, row.last_tagged, row.hidden)
+
+
+def _check_names(references: Iterable[Reference]) -> None:
+    if any(reference.familiar_name == "sha256" for reference in references):
+        raise InvalidArgument("refusing to create an ambiguous tag using digest algorithm as name")

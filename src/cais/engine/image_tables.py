@@ -51,6 +51,27 @@ class Tables:
     blobs: dict[str, int]
     layer_blobs: list[tuple[str, LayerBlob]]
     manifests: list[tuple[str, ImageManifest]]
+    steps: list["Step"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a build whose result is kept for the next one.
+
+    key: a digest of all that it depends on. chain_id: the topmost layer of what it left; None for no layer at all.
+    parent: the key of the step before. kind: `regular`, or `internal` for one that made no layer. description: the
+    instruction. size_bytes: of the layer that it made. Times in nanoseconds since 1970.
+    """
+
+    key: str
+    chain_id: str | None
+    parent: str
+    kind: str
+    description: str
+    size_bytes: int
+    created_ns: int
+    last_used_ns: int
+    uses: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +117,9 @@ def read(connection: sqlite3.Connection) -> Tables:
     blobs = connection.execute("SELECT digest, added FROM blobs").fetchall()
     archives = connection.execute("SELECT diff_id, digest, media_type, size_bytes FROM layer_blobs ORDER BY number")
     manifests = connection.execute("SELECT image_id, digest, media_type FROM image_manifests ORDER BY number")
+    steps = connection.execute(
+        "SELECT key, chain_id, parent, kind, description, size_bytes, created, last_used, uses FROM build_steps"
+    )
     return Tables(
         [Row(image_id, parent, tagged, bool(hidden)) for image_id, parent, tagged, hidden in images],
         references,
@@ -103,6 +127,7 @@ def read(connection: sqlite3.Connection) -> Tables:
         dict(blobs),
         [(diff_id, LayerBlob(*blob)) for diff_id, *blob in archives],
         [(image_id, ImageManifest(*manifest)) for image_id, *manifest in manifests],
+        [Step(*step) for step in steps],
     )
 
 
@@ -110,10 +135,7 @@ def insert(connection: sqlite3.Connection, insertion: Insertion) -> None:
     """Write an image, with all that it needs."""
     new, chain, manifest = insertion.new, insertion.chain, insertion.manifest
     archives = insertion.archives
-    connection.executemany(
-        "INSERT OR IGNORE INTO layers(chain_id, diff_id, parent, size_bytes) VALUES (?, ?, ?, ?)",
-        [(layer.chain_id, layer.diff_id, layer.parent, layer.size_bytes) for layer in chain],
-    )
+    insert_layers(connection, chain)
     insert_blobs(connection, {blob.digest: blob.size_bytes for blobs in archives.values() for blob in blobs})
     connection.executemany(
         "INSERT OR IGNORE INTO layer_blobs(diff_id, digest, media_type, size_bytes) VALUES (?, ?, ?, ?)",
@@ -131,6 +153,32 @@ def insert(connection: sqlite3.Connection, insertion: Insertion) -> None:
             (new.id, manifest.digest, manifest.media_type),
         )
     insert_names(connection, new.id, insertion.names, insertion.now)
+
+
+def insert_layers(connection: sqlite3.Connection, chain: Sequence[Layer]) -> None:
+    """Note layers, those below before those above them."""
+    connection.executemany(
+        "INSERT OR IGNORE INTO layers(chain_id, diff_id, parent, size_bytes) VALUES (?, ?, ?, ?)",
+        [(layer.chain_id, layer.diff_id, layer.parent, layer.size_bytes) for layer in chain],
+    )
+
+
+def insert_steps(connection: sqlite3.Connection, steps: Collection[Step]) -> None:
+    """Keep steps of builds, or note that they were used again."""
+    connection.executemany(
+        "INSERT OR REPLACE INTO build_steps(key, chain_id, parent, kind, description, size_bytes, created, last_used,"
+        " uses) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (s.key, s.chain_id, s.parent, s.kind, s.description, s.size_bytes, s.created_ns, s.last_used_ns, s.uses)
+            for s in steps
+        ],
+    )
+
+
+def delete_steps(connection: sqlite3.Connection, keys: Collection[str]) -> None:
+    """Forget steps of builds, and every layer that only they had."""
+    connection.executemany("DELETE FROM build_steps WHERE key = ?", [(key,) for key in keys])
+    forget(connection, ())
 
 
 def insert_blobs(connection: sqlite3.Connection, sizes: Mapping[str, int]) -> None:
@@ -166,11 +214,12 @@ def delete(connection: sqlite3.Connection, removal: Removal) -> None:
 
 
 def forget(connection: sqlite3.Connection, images: Collection[str]) -> None:
-    """Delete images, with their names, and every layer that no image has any more."""
+    """Delete images, with their names, and every layer that no image and no step of a build has any more."""
     connection.executemany("DELETE FROM images WHERE id = ?", [(image_id,) for image_id in images])
     connection.execute(
         "WITH RECURSIVE used(chain_id) AS ("
         " SELECT top_layer FROM images WHERE top_layer IS NOT NULL"
+        " UNION SELECT chain_id FROM build_steps WHERE chain_id IS NOT NULL"
         " UNION SELECT layers.parent FROM layers JOIN used USING (chain_id) WHERE layers.parent IS NOT NULL)"
         " DELETE FROM layers WHERE chain_id NOT IN (SELECT chain_id FROM used)"
     )

@@ -92,6 +92,10 @@ class Images:
         """The image with this whole id, also one that was removed while a container used it. Raises: NotFound."""
         return self._store.get(image_id)
 
+    def folders_of(self, image_id: str) -> tuple[str, ...]:
+        """The folders of an image's layers, topmost first. Raises: NotFound."""
+        return tuple(self.lower_dirs(self.get(image_id)))
+
     def lower_dirs(self, image: Image) -> list[str]:
         """The folders of the image's layers as overlayfs takes them, absolute, topmost first."""
         return [str(self._store.layers.path(chain_id)) for chain_id in reversed(image.layers)]
@@ -102,6 +106,11 @@ class Images:
         Raises: InvalidArgument, NotFound for filters that make no sense.
         """
         return image_filters.select(self._store, filters or Filters(), everything)
+
+    @property
+    def store(self) -> ImageStore:
+        """Where images and layers are: for builds, which make both."""
+        return self._store
 
     def history(self, image: Image) -> list[HistoryItem]:
         """The steps that made an image, newest first."""

@@ -2,7 +2,9 @@
 
 import os
 import platform
+import re
 import time
+import urllib.request
 from typing import Any, Final
 
 from cais import __version__
@@ -16,6 +18,7 @@ from cais.engine.views import STORAGE_DRIVER
 Json = dict[str, Any]
 
 INDEX_SERVER: Final = "https://index.docker.io/v1/"
+_CREDENTIALS: Final = re.compile(r"(?<=//)[^/@]*@")
 
 
 def version(api_version: str, min_api_version: str) -> Json:
@@ -102,9 +105,7 @@ def info(engine: Engine) -> Json:
         "MemTotal": host.memory_bytes,
         "GenericResources": None,
         "DockerRootDir": str(engine.settings.data_root),
-        "HttpProxy": "",
-        "HttpsProxy": "",
-        "NoProxy": "",
+        **_proxies(),
         "Name": host.hostname,
         "Labels": [],
         "ExperimentalBuild": False,
@@ -184,3 +185,10 @@ def _read(path: str) -> str:
             return file.read()
     except OSError:
         return ""
+
+
+def _proxies() -> Json:
+    """The proxies by which registries are reached, without their passwords."""
+    found = urllib.request.getproxies_environment()
+    masked = {kind: _CREDENTIALS.sub("xxxxx:xxxxx@", found.get(kind, "")) for kind in ("http", "https")}
+    return {"HttpProxy": masked["http"], "HttpsProxy": masked["https"], "NoProxy": found.get("no", "")}

@@ -4,11 +4,12 @@ A container that joins another needs it only while it starts; what it has joined
 (a PID namespace excepted, which ends with its first process).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
 from cais.engine.container import Container
-from cais.engine.models import HostConfig, Status
+from cais.engine.models import HostConfig, Record, Status
 from cais.engine.spec import Joined
 from cais.errors import Conflict, InvalidArgument, NotFound
 
@@ -68,8 +69,11 @@ def link_parts(link: str) -> tuple[str, str]:
     return name, alias.rpartition("/")[2] or name
 
 
-def join(container: Container, containers: Known) -> Joined:
-    """What a container that is about to start joins. Raises NotFound, Conflict when a partner does not run."""
+def join(container: Container, containers: Known, layers_of: Callable[[str], tuple[str, ...]]) -> Joined:
+    """What a container that is about to start joins. layers_of: the layers of an image, topmost first.
+
+    Raises NotFound, Conflict when a partner does not run.
+    """
     hc = container.record.host_config
     paths: dict[str, str] = {}
     etc, shm = None, ""
@@ -85,7 +89,14 @@ def join(container: Container, containers: Known) -> Joined:
             etc = containers.folder(other.id)
         elif kind == "ipc":
             shm = f"/proc/{pid}/ns/mnt"
-    return Joined(paths, etc, shm)
+    return Joined(paths, etc, shm, image_layers(container.record, layers_of))
+
+
+def image_layers(record: Record, layers_of: Callable[[str], tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The layers of the images that are mounted in a container, by their ids. Raises NotFound."""
+    return {
+        mount.options.image_id: layers_of(mount.options.image_id) for mount in record.mounts if mount.Type == "image"
+    }
 
 
 def _check(container: Container, other: Container, words: str) -> None:

@@ -24,6 +24,7 @@ from cais.engine.network_endpoints import Endpoints
 from cais.engine.settings import Settings
 from cais.engine.signals import parse_signal
 from cais.engine.tasks import Tasks
+from cais.engine.volumes import Volumes
 from cais.errors import CaisError, Conflict, Internal, NotFound, NotModified
 from cais.runtime.client import Monitor, Runtime
 from cais.runtime.errors import Reason, StartFailed
@@ -36,6 +37,8 @@ RESTARTS_AT_ONCE: Final = 8
 KILL_SECONDS = 10.0
 HANDOVER_SECONDS = 3.0
 """For how long after its start an engine keeps what an earlier one has started, and what ended without any."""
+LINGER_SECONDS = 0.3
+"""For how long what is removed at its end is still found: Docker takes about that time, and programs rely on it."""
 LOST_EXIT_CODE = 137
 LOST_ERROR = "the monitor of the container ended without a word; the container was killed"
 _EXIT_CODES = {Reason.NOT_FOUND: 127, Reason.NOT_EXECUTABLE: 126}
@@ -66,6 +69,7 @@ class Lifecycle:
         events: EventBus,
         tasks: Tasks,
         watcher: Watcher,
+        volumes: Volumes,
         endpoints: Endpoints,
     ) -> None:
         self._settings = settings
@@ -76,6 +80,7 @@ class Lifecycle:
         self._events = events
         self._tasks = tasks
         self._watcher = watcher
+        self._volumes = volumes
         self._endpoints = endpoints
         self._open = False
         self._opened_at = 0.0
@@ -192,8 +197,10 @@ class Lifecycle:
         if is_the_end:
             await self._let_go_on(container)
 
-    async def remove(self, container: Container, force: bool = False, reference: str = "") -> None:
-        """Removes a container; with `force` one that runs is killed first.
+    async def remove(
+        self, container: Container, force: bool = False, reference: str = "", *, volumes: bool = False
+    ) -> None:
+        """Removes a container; with `force` one that runs is killed first, with `volumes` those without a name go too.
 
         Raises Conflict when it runs, or when somebody else is removing it.
         """
@@ -220,7 +227,8 @@ class Lifecycle:
                 await self._kill(container, Asker.REMOVE)
             async with container.lock:
                 self._watcher.halt(container)
-                await self._containers.discard(container)
+                await self._volumes.release(container.id)
+                await self._containers.discard(container, volumes=volumes)
         finally:
             container.removing = False
 
@@ -234,6 +242,7 @@ class Lifecycle:
             if monitor is not None:
                 frozen = await asyncio.to_thread(resources.is_frozen, container.record, self._settings)
                 self._set_running(container, monitor, Status.PAUSED if frozen else Status.RUNNING, fresh=False)
+                await self._volumes.use(container.id, container.record.mounts, adopted=True)
                 self._endpoints.adopt(container)
         finally:
             container.starting = False
@@ -255,6 +264,7 @@ class Lifecycle:
         state.oom = OomRecord(**exited.oom.to_json()) if exited.oom else None
         state.status = Status.RESTARTING if self._comes_back(container) else Status.EXITED
         self._watcher.halt(container)
+        self._tasks.start(self._release_volumes(container), f"volumes of container {container.id[:12]}")
         self._endpoints.end(container)
         for item in container.execs.values():
             item.end_with_container()
@@ -267,10 +277,17 @@ class Lifecycle:
             self._restart_after(container, container.backoff.next_seconds(ran_seconds))
         self.remove_soon(container)
 
+    async def _release_volumes(self, container: Container) -> None:
+        async with container.lock:
+            if not container.running:
+                await self._volumes.release(container.id)
+
     def remove_soon(self, container: Container) -> None:
         """Saves a container that has ended, and removes it if it was to be removed at its end.
 
-        That waits a little where an earlier engine may have been asked for the exit code: whoever did asks again.
+        That waits a little where an earlier engine may have been asked for the exit code: whoever did asks again. It
+        also waits for a client that has started it and is about to ask, unless one waits for the removal, or wanted the
+        end.
         """
         loop = asyncio.get_running_loop()
         wait_seconds = 0.0
@@ -278,11 +295,16 @@ class Lifecycle:
             wait_seconds = HANDOVER_SECONDS
         elif container.inherited:
             wait_seconds = self._opened_at + HANDOVER_SECONDS - loop.time()
-        if wait_seconds > 0 and container.record.host_config.AutoRemove:
+        if not container.record.host_config.AutoRemove:
+            self._follow_end(container)
+        elif wait_seconds > 0:
             self._containers.save(container)
             loop.call_later(wait_seconds, self._follow_late, container)
-        else:
+        elif container.ending or container.removal_awaited:
             self._follow_end(container)
+        else:
+            self._containers.save(container)
+            container.linger(LINGER_SECONDS, lambda: self._follow_late(container))
 
     def _follow_late(self, container: Container) -> None:
         if self._open:
@@ -341,6 +363,7 @@ class Lifecycle:
         try:
             await self._start(container)
         except CaisError as error:
+            await self._volumes.release(container.id)
             await self._start_failed(container, error)
             raise
         finally:
@@ -352,7 +375,8 @@ class Lifecycle:
     async def _start(self, container: Container) -> None:
         lower = self._containers.lower_dirs(self._images.get(container.record.image_id))
         folder = self._containers.folder(container.id)
-        joined = joining.join(container, self._containers)
+        joined = joining.join(container, self._containers, self._images.folders_of)
+        await self._volumes.use(container.id, container.record.mounts)
         network = self._endpoints.begin(container)
         request = await asyncio.to_thread(
             starting.prepare, container.record, self._host, self._settings, folder, lower, joined=joined,

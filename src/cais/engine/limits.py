@@ -8,6 +8,8 @@ import os
 import re
 from typing import Final
 
+import msgspec
+
 from cais.engine.host import Host
 from cais.engine.models import HealthConfig, HostConfig
 from cais.engine.text import printable
@@ -59,6 +61,13 @@ def memory(hc: HostConfig, host: Host, warnings: list[str]) -> None:
         hc.MemorySwap = -1
     elif limit and swap == 0:
         hc.MemorySwap = 2 * limit
+    if hc.KernelMemory:
+        # Linux 5.4 took it away, and Docker ignores it since API 1.42
+        warnings.append(
+            "Your kernel does not support kernel memory limit capabilities or the cgroup is not mounted. "
+            "Limitation discarded."
+        )
+        hc.KernelMemory = msgspec.UNSET
     _when_memory_is_short(hc, host, warnings)
 
 
@@ -83,6 +92,8 @@ def _when_memory_is_short(hc: HostConfig, host: Host, warnings: list[str]) -> No
         )
     if hc.OomKillDisable and not host.features.oom_kill_disable:
         warnings.append("Your kernel does not support OomKillDisable. OomKillDisable discarded.")
+        hc.OomKillDisable = False
+    if hc.OomKillDisable is None and host.features.oom_kill_disable:
         hc.OomKillDisable = False
     refuse(
         not -1000 <= hc.OomScoreAdj <= 1000, f"Invalid value {hc.OomScoreAdj}, range for oom score adj is [-1000, 1000]"
@@ -130,6 +141,11 @@ def _cpuset(hc: HostConfig, host: Host) -> None:
 
 def processes_and_io(hc: HostConfig, host: Host, warnings: list[str]) -> None:
     """The number of processes, and the weight of block IO."""
+    for value, what in ((hc.IOMaximumBandwidth, "bandwidth"), (hc.IOMaximumIOps, "IOPs")):
+        refuse(value != 0, f"invalid QoS settings: linux does not support configuration of maximum {what}")
+    for value, name in ((hc.CpuCount, "CpuCount"), (hc.CpuPercent, "CpuPercent")):
+        if value:
+            warnings.append(f"{name} is only supported on Windows. It has no effect here.")
     if hc.PidsLimit is not None and hc.PidsLimit <= 0:
         hc.PidsLimit = None
     require(host.features.pids or not hc.PidsLimit, "a limit of processes is", "it has no pids cgroup")

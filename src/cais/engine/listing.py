@@ -122,7 +122,7 @@ def network_names(container: Container) -> list[str]:
 
 
 def _uses_volume(mounts: Iterable[MountPoint], filters: Filters) -> bool:
-    return any(filters.exact("volume", mount.Destination, mount.Source) for mount in mounts)
+    return any(filters.exact("volume", mount.Destination, mount.Source, mount.Name) for mount in mounts)
 
 
 def _ports(key: str, text: str) -> set[str]:

@@ -237,8 +237,29 @@ class CreateRequest(ContainerConfig, kw_only=True):
         return ContainerConfig(**{name: getattr(self, name) for name in ContainerConfig.__struct_fields__})
 
 
+class MountOptions(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True):
+    """What else is known of a mount, and not shown by inspect.
+
+    anonymous: a volume that nobody has named, and that goes with its container. copies: it is filled from the image.
+    labels, driver_options: what the volume is made with. subpath: the part of the volume or image that is mounted.
+    creates: a missing source is made. recursive: mounts below the source come with it. read_only_below: whether a
+    read-only mount makes these read-only too, where it can. tmpfs: the options of a tmpfs. image_id: whose files.
+    """
+
+    anonymous: bool = False
+    copies: bool = True
+    labels: dict[str, str] | None = None
+    driver_options: dict[str, str] | None = None
+    subpath: str = ""
+    creates: bool = True
+    recursive: bool = True
+    read_only_below: bool = True
+    tmpfs: list[str] = []
+    image_id: str = ""
+
+
 class MountPoint(msgspec.Struct, omit_defaults=True):
-    """One mount of a container, as inspect shows it."""
+    """One mount of a container, as inspect shows it, but for the options."""
 
     Type: str
     Source: str
@@ -246,10 +267,15 @@ class MountPoint(msgspec.Struct, omit_defaults=True):
     Mode: str = msgspec.field(default="")
     RW: bool = True
     Propagation: str = ""
+    Name: str = ""
+    Driver: str = ""
+    options: MountOptions = MountOptions()
 
     def to_api(self) -> Empty:
-        """With every field that the API shows, whatever its value."""
-        return {name: getattr(self, name) for name in self.__struct_fields__}
+        """With every field that the API shows, whatever its value; a name and a driver where there is one."""
+        names = ("Type", "Name", "Source", "Destination", "Driver", "Mode", "RW", "Propagation")
+        shown = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in shown.items() if value or name not in {"Name", "Driver"}}
 
 
 class Status(StrEnum):

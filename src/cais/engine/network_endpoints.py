@@ -21,7 +21,7 @@ from cais.engine.events import EventBus
 from cais.engine.models import Attached, Endpoint, EndpointSettings
 from cais.engine.network import Member, Network, isolated
 from cais.engine.network_models import HOST_BINDING, LINK_PREFIX
-from cais.engine.network_names import ContainerNames
+from cais.engine.network_names import ContainerNames, names_of
 from cais.engine.network_requests import PRIVATE, SHARED, check_addresses, check_settings
 from cais.engine.networks import Networks
 from cais.engine.resolvconf import Kind
@@ -282,8 +282,10 @@ class Endpoints:
         )
 
     def _links(self, container: Container) -> list[etcfiles.Link]:
-        """The containers that one on the default bridge knows by names of its own."""
-        found = []
+        """The containers that one on the default bridge knows by names of its own; elsewhere the resolver has them."""
+        found: list[etcfiles.Link] = []
+        if "bridge" not in container.record.endpoints:
+            return found
         for link in container.record.host_config.Links or ():
             name, alias = joining.link_parts(link)
             other = self._containers.find(name)
@@ -363,8 +365,7 @@ class Endpoints:
     def _names(container: Container, endpoint: Endpoint, network: Network) -> tuple[str, ...]:
         if not network.record.user_defined:
             return ()
-        names = [container.name, *(endpoint.wanted.Aliases or ()), container.id[:12]]
-        return tuple(dict.fromkeys(name.lower() for name in names))
+        return tuple(dict.fromkeys(name.lower() for name in names_of(container, endpoint)))
 
     def _link(self, container: Container, endpoint: Endpoint) -> Link:
         """What is to be made for an endpoint. Who publishes ports may reach itself by them."""
@@ -443,18 +444,9 @@ class Endpoints:
         if resolver is not None:
             resolver.internal = self._is_internal(container)
         record, now = container.record, self.surroundings(container)
-        files = etcfiles.locations(self._containers.folder(record.id))
-
-        def change() -> None:
-            gone = [address for address in earlier.addresses if address not in now.addresses]
-            etcfiles.remove_lines(files.hosts, etcfiles.own_lines(record, gone))
-            come = [address for address in now.addresses if address not in earlier.addresses]
-            etcfiles.add_lines(files.hosts, etcfiles.own_lines(record, come))
-            before, after = (etcfiles.resolv_conf(record, around).text for around in (earlier, now))
-            etcfiles.replace_text(files.resolv_conf, before, after)
-
+        folder = self._containers.folder(record.id)
         try:
-            await asyncio.to_thread(change)
+            await asyncio.to_thread(etcfiles.refresh, record, folder, earlier, now)
         except (OSError, CaisError) as error:
             _log.warning("container %s: the files of its /etc stay as they are: %s", record.id, error)
 

@@ -3,8 +3,17 @@
 import socket
 
 from cais.engine.container import Container
+from cais.engine.etcfiles import HOST_NAME
+from cais.engine.models import Endpoint
 from cais.engine.network import Member
 from cais.engine.networks import Networks
+
+
+def names_of(container: Container, endpoint: Endpoint) -> list[str]:
+    """What a container is called on a network of the user's, each name once: its own first, as in Docker."""
+    record = container.record
+    names = [record.name, *(endpoint.wanted.Aliases or ()), record.id[:12], record.config.Hostname]
+    return list(dict.fromkeys(name for name in names if name))
 
 
 class ContainerNames:
@@ -18,7 +27,7 @@ class ContainerNames:
         """The addresses of a container, alias or link by this name; None where nobody has it."""
         members = self._members(name)
         if members is None:
-            return None
+            return self._of_host(family) if name == HOST_NAME else None
         if family == socket.AF_INET6:
             return tuple(member.attached.ipv6 for member in members if member.attached.ipv6)
         return tuple(member.attached.ipv4 for member in members if member.attached.ipv4)
@@ -31,6 +40,15 @@ class ContainerNames:
             if member is not None:
                 return f"{member.container.name}.{name}"
         return None
+
+    def _of_host(self, family: int) -> tuple[str, ...]:
+        """Where the container reaches the host: the gateway of a network that has a way out."""
+        version = 6 if family == socket.AF_INET6 else 4
+        for endpoint in self._container.record.endpoints.values():
+            network = self._networks.known(endpoint.network_id)
+            if network is not None and not network.record.internal and version in network.gateways:
+                return (network.gateways[version],)
+        return ()
 
     def _members(self, name: str) -> list[Member] | None:
         own, _, last = name.rpartition(".")

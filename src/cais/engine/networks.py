@@ -143,18 +143,22 @@ class Networks:
                 raise Conflict(f"network with name {request.Name} already exists")
             record = _record(request)
             await self._choose_link(record)
-            network = await self._make(record, request)
-            for _ in range(_ATTEMPTS):
-                if record.own_subnets or not await self._has_rival(network):
-                    break
-                await self._forget(network)
-                network = await self._make(record, request)
+            network = await self._make_unrivalled(request, record)
         self._events.emit("network", "create", network.id, network.event_attributes())
         return network
 
-    async def _make(self, record: NetworkRecord, request: NetworkRequest) -> Network:
-        """Makes a network, with a range that is free now where none was asked for. Raises as `create` does."""
-        record.ranges = await asyncio.to_thread(self._ranges, request)
+    async def _make_unrivalled(self, request: NetworkRequest, record: NetworkRecord) -> Network:
+        """Makes the network, with other ranges where another engine of this host chose the same ones just now."""
+        attempt = 1
+        while True:
+            record.ranges = await asyncio.to_thread(self._ranges, request)
+            network = await self._make(record)
+            if record.own_subnets or attempt == _ATTEMPTS or not await self._has_rival(network):
+                return network
+            await self._forget(network)
+            attempt += 1
+
+    async def _make(self, record: NetworkRecord) -> Network:
         network = Network(record)
         await self._store(network)
         try:

@@ -5,7 +5,6 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from cais.engine import usage
 from cais.engine.container import Container
 from cais.engine.containers import Containers
 from cais.engine.events import EventBus
@@ -13,6 +12,7 @@ from cais.engine.filters import Filters
 from cais.engine.lifecycle import Lifecycle
 from cais.engine.times import parse_moment_ns
 from cais.errors import Conflict, InvalidArgument, NotFound
+from cais.storage.measure import disk_bytes
 
 FILTERS: Final = frozenset({"label", "label!", "until"})
 
@@ -46,7 +46,7 @@ class Pruning:
             for container in self._containers:
                 if _is_unused(container) and _passes(container, filters, until_ns):
                     own = await asyncio.to_thread(
-                        usage.disk_bytes, self._containers.folder(container.id) / "rw" / "diff"
+                        disk_bytes, self._containers.folder(container.id) / "rw" / "diff"
                     )  # fmt: skip
                     try:
                         await self._lifecycle.remove(container)

@@ -42,12 +42,13 @@ class Joined:
     """What a container shares with others.
 
     `namespaces`: paths by the OCI name. `etc`: the folder of the container whose network files it shows.
-    `shm`: the mount namespace whose /dev/shm it shares.
+    `shm`: the mount namespace whose /dev/shm it shares. `images`: the layers of images that are mounted, by their ids.
     """
 
     namespaces: dict[str, str] = field(default_factory=dict)
     etc: Path | None = None
     shm: str = ""
+    images: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 ALONE: Final = Joined()
@@ -73,7 +74,7 @@ def build(record: Record, host: Host, etc: EtcFiles, cgroup_parent: str, joined:
         "process": process(record, host),
         "root": {"path": "rootfs", "readonly": hc.ReadonlyRootfs},
         "hostname": config.Hostname,
-        "mounts": list(_mounts(record, etc, joined.shm)),
+        "mounts": list(_mounts(record, etc, joined)),
         "linux": {
             "namespaces": list(_namespaces(hc, joined.namespaces)),
             "cgroupsPath": cgroups_path(record, cgroup_parent),
@@ -201,30 +202,35 @@ def _namespaces(hc: HostConfig, joined: Mapping[str, str]) -> Iterator[Json]:
         yield {"type": "cgroup"}
 
 
-def _mounts(record: Record, etc: EtcFiles, shm: str) -> Iterator[Json]:
-    """The default mounts, then the files of /etc, then what the user mounts, parents before children.
+def _mounts(record: Record, etc: EtcFiles, joined: Joined) -> Iterator[Json]:
+    """The default mounts, then the user's and the files of /etc, parents before children.
 
     A mount of the user's takes the place of a default one at the same path.
     """
     hc = record.host_config
-    own = sorted([*_binds(record), *_tmpfs(hc)], key=lambda mount: mount["destination"].count("/"))
+    own = [*_own_mounts(record, joined.images), *_tmpfs(hc)]
     taken = {mount["destination"] for mount in own}
-    for mount in (*_default_mounts(hc, shm), *_etc_mounts(etc, hc.ReadonlyRootfs)):
+    for mount in _default_mounts(hc, joined.shm):
         if mount["destination"] in taken:
             continue
         if hc.ReadonlyRootfs and mount["destination"] not in _KEPT_WRITABLE and "ro" not in mount["options"]:
             mount["options"].append("ro")
         yield mount
-    yield from own
+    yield from _nested(own, etc, hc)
 
 
-def shown_mounts(record: Record, etc: EtcFiles) -> list[Json]:
-    """The mounts of a container that show files of the host which are there also while it does not run."""
-    etc_mounts = _etc_mounts(etc, record.host_config.ReadonlyRootfs)
-    own = sorted(_binds(record), key=lambda mount: mount["destination"].count("/"))
+def _nested(own: list[Json], etc: EtcFiles, hc: HostConfig) -> list[Json]:
+    """The user's mounts and the files of /etc that none of them replaces, parents before children."""
     taken = {mount["destination"] for mount in own}
-    found = [mount for mount in etc_mounts if mount["destination"] not in taken] + own
-    return [mount for mount in found if os.path.lexists(mount["source"])]
+    files = [mount for mount in _etc_mounts(etc, hc.ReadonlyRootfs) if mount["destination"] not in taken]
+    return sorted([*own, *files], key=lambda mount: mount["destination"].count("/"))
+
+
+def shown_mounts(record: Record, etc: EtcFiles, images: Mapping[str, tuple[str, ...]]) -> list[Json]:
+    """The mounts of a container that show files of the host which are there also while it does not run."""
+    own = [mount for mount in _own_mounts(record, images) if mount["type"] == "bind"]
+    shown = _nested(own, etc, record.host_config)
+    return [mount for mount in shown if "layers" in mount or os.path.lexists(mount["source"])]
 
 
 def _default_mounts(hc: HostConfig, shm: str) -> Iterator[Json]:
@@ -252,11 +258,28 @@ def _etc_mounts(etc: EtcFiles, readonly: bool) -> Iterator[Json]:
     yield _mount("/etc/hosts", "bind", etc.hosts, *options)
 
 
-def _binds(record: Record) -> Iterator[Json]:
+def _own_mounts(record: Record, images: Mapping[str, tuple[str, ...]]) -> Iterator[Json]:
+    """What the user mounts, but for `--tmpfs`."""
     for item in record.mounts:
-        if item.Type == "bind":
-            readonly = () if item.RW else ("ro", "rro")
-            yield _mount(item.Destination, "bind", item.Source, "rbind", item.Propagation, *readonly)
+        options = item.options
+        readonly = () if item.RW else ("ro", "rro") if options.read_only_below else ("ro",)
+        part = {"subpath": options.subpath} if options.subpath else {}
+        match item.Type:
+            case "bind":
+                binding = "rbind" if options.recursive else "bind"
+                yield _mount(item.Destination, "bind", item.Source, binding, item.Propagation, *readonly)
+            case "volume":
+                yield {**_mount(item.Destination, "bind", item.Source, "rbind", "rprivate", *readonly), **part}
+            case "image":
+                layers = list(images[options.image_id])
+                yield {
+                    **_mount(item.Destination, "bind", item.Name, "bind", "rprivate", "ro"),
+                    "layers": layers,
+                    **part,
+                }
+            case _:
+                given = ("noexec", "nosuid", "nodev", "rprivate", *options.tmpfs)
+                yield _mount(item.Destination, "tmpfs", "tmpfs", *given, *(() if item.RW else ("ro",)))
 
 
 def _tmpfs(hc: HostConfig) -> Iterator[Json]:

@@ -12,7 +12,7 @@ from cais.engine import etcfiles, logoptions, seccomp, spec
 from cais.engine.containers import make_folders
 from cais.engine.host import Host
 from cais.engine.models import HostConfig, Record
-from cais.engine.mounts import make_missing_sources
+from cais.engine.mounts import check_propagation, make_missing_sources
 from cais.engine.security import UNCONFINED, parse_security_options
 from cais.engine.settings import Settings
 from cais.engine.text import reason
@@ -83,6 +83,7 @@ def prepare(
     planned = plan(record, host, settings, folder, lower, joined=joined)
     hc = record.host_config
     make_missing_sources(record.mounts)
+    check_propagation(record.mounts)
     try:
         make_folders(folder)
         planned.bundle.mkdir(mode=0o700, parents=True, exist_ok=True)

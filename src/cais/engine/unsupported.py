@@ -21,14 +21,9 @@ _LOG_DRIVERS: Final = frozenset(
 )  # fmt: skip
 
 # name in the request, and what it is called in an answer
-_LISTS: Final = (
-    ("VolumesFrom", "volumes from another container"),
-    ("Mounts", "mounts (--mount)"),
-)
-_TEXTS: Final = (("Cgroup", "the cgroup of another container"),)
-_NUMBERS: Final = (
-    ("KernelMemory", "kernel memory limits"),
-    ("KernelMemoryTCP", "kernel memory limits"),
+_SETTINGS: Final = (
+    ("Cgroup", "the cgroup of another container"),
+    ("KernelMemoryTCP", "limits of kernel memory for TCP"),
 )
 
 
@@ -49,15 +44,12 @@ def check(request: CreateRequest) -> None:
 
 def _found(request: CreateRequest) -> Iterator[str]:
     host = request.host_config
-    for names in (_LISTS, _TEXTS, _NUMBERS):
-        for name, words in names:
-            value = getattr(host, name)
-            if value is not msgspec.UNSET and value:
-                yield f"{words} (HostConfig.{name})"
+    for name, words in _SETTINGS:
+        value = getattr(host, name)
+        if value is not msgspec.UNSET and value:
+            yield f"{words} (HostConfig.{name})"
     if host.UsernsMode not in {"", "host"}:
         yield f'the user namespace "{host.UsernsMode}" (HostConfig.UsernsMode)'
-    if request.Volumes:
-        yield "anonymous volumes (Volumes)"
     if request.NetworkDisabled is True:
         yield "NetworkDisabled"
 

@@ -1,23 +1,13 @@
-"""How much a container takes on the disk.
-
-What is counted was written by the container, which may go on writing: folders are opened by openat2(2) without
-following any link, so that nothing outside its layer is ever looked at.
-"""
+"""How much a container takes on the disk."""
 
 import asyncio
-import os
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
 
 from cais.engine.container import Container
 from cais.engine.containers import Containers
 from cais.engine.images import Images
 from cais.errors import CaisError
-from cais.linux.fs import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
-
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-_INSIDE: Final = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
+from cais.storage.measure import disk_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,44 +26,3 @@ async def sizes(container: Container, containers: Containers, images: Images) ->
     except CaisError:
         image_bytes = 0
     return Sizes(own, own + image_bytes)
-
-
-def disk_bytes(folder: Path) -> int:
-    """The bytes of all files below a folder; a file with several names counts once. What cannot be read counts 0."""
-    try:
-        root = os.open(folder, _FOLDER | os.O_CLOEXEC)
-    except OSError:
-        return 0
-    seen: set[int] = set()
-    total = 0
-    waiting = ["."]
-    try:
-        while waiting:
-            total += _count(root, waiting.pop(), waiting, seen)
-    finally:
-        os.close(root)
-    return total
-
-
-def _count(root: int, name: str, waiting: list[str], seen: set[int]) -> int:
-    """The bytes of the files of one folder; the folders in it are added to those that wait."""
-    total = 0
-    try:
-        descriptor = openat2(root, name, _FOLDER, resolve=_INSIDE)
-    except OSError:
-        return 0
-    try:
-        with os.scandir(descriptor) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(f"{name}/{entry.name}")
-                    continue
-                info = entry.stat(follow_symlinks=False)
-                if info.st_nlink == 1 or info.st_ino not in seen:
-                    total += info.st_size
-                    seen.add(info.st_ino)
-    except OSError:
-        return total
-    finally:
-        os.close(descriptor)
-    return total

@@ -13,7 +13,7 @@ from typing import NoReturn
 from cais.errors import CaisError
 from cais.linux import credentials, mount, namespaces, tty
 from cais.linux.fs import close_from
-from cais.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWNS, CLONE_NEWPID
+from cais.linux.namespaces import CLONE_NEWNS, CLONE_NEWPID
 from cais.runtime import links, plan, process, reaper, rootfs, users
 from cais.runtime.cgroups.files import enter
 from cais.runtime.cgroups.interface import Cgroup, Hierarchy
@@ -45,7 +45,7 @@ def run(hierarchy: Hierarchy, connection: socket.socket) -> NoReturn:
         if request.network and spec.has_new("network"):
             network = links.NetworkPlan.from_json(request.network)
             planned = network, links.HostSide(network)
-        _enter_groups(cgroup, spec, hierarchy.version)
+        _enter_groups(cgroup, spec)
         if spec.has_new("network"):
             _set_up_network(planned, channel)
         _run(request, spec, cgroup, stdio, channel)
@@ -68,13 +68,13 @@ def report(channel: Channel, error: StartFailed, has_group: bool = True) -> None
         pass
 
 
-def _enter_groups(cgroup: Cgroup, spec: Spec, version: int) -> None:
+def _enter_groups(cgroup: Cgroup, spec: Spec) -> None:
     """Join the control groups, then the namespaces: a private cgroup namespace is rooted where the caller is."""
     enter(cgroup.entries())
     os.setsid()
     os.umask(0)
     process.set_oom_score(spec.process.oom_score_adj)
-    _enter_namespaces(spec, version)
+    _enter_namespaces(spec)
 
 
 def _set_up_network(planned: tuple[links.NetworkPlan, links.HostSide] | None, channel: Channel) -> None:
@@ -94,8 +94,9 @@ def _run(request: StartRequest, spec: Spec, cgroup: Cgroup, stdio: Stdio | None,
         credentials.set_name(reaper.NAME)
         credentials.set_command_line(" ".join((reaper.NAME, "--", *spec.process.args)))
     _name_host(spec)
-    root = rootfs.assemble(request.rootfs, os.path.join(request.bundle, "rootfs"))
-    root.apply(plan.of_spec(spec), cgroup, spec.devices)
+    planned = plan.of_spec(spec)
+    root = rootfs.assemble(request.rootfs, os.path.join(request.bundle, "rootfs"), planned.steps)
+    root.apply(planned, cgroup, spec.devices)
     stdio = stdio or _open_terminal(root, request, channel)
     os.close(_make_working_folder(root, spec.process.cwd))
     user = users.resolve(root.fd, spec.process.user, spec.process.additional_groups)
@@ -114,7 +115,7 @@ def _run(request: StartRequest, spec: Spec, cgroup: Cgroup, stdio: Stdio | None,
     process.execute(path, spec.process, env)
 
 
-def _enter_namespaces(spec: Spec, cgroup_version: int) -> None:
+def _enter_namespaces(spec: Spec) -> None:
     """Make the namespaces of its own and join those that are given by path.
 
     The PID namespace was made or joined by the monitor before the fork.
@@ -124,10 +125,7 @@ def _enter_namespaces(spec: Spec, cgroup_version: int) -> None:
     for fd, flag in joined:
         namespaces.setns(fd, flag)
         os.close(fd)
-    flags = spec.new_namespaces() & ~CLONE_NEWPID
-    if cgroup_version == 1:
-        flags &= ~CLONE_NEWCGROUP
-    namespaces.unshare(flags | CLONE_NEWNS)
+    namespaces.unshare(spec.new_namespaces() & ~CLONE_NEWPID | CLONE_NEWNS)
 
 
 def _name_host(spec: Spec) -> None:

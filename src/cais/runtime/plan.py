@@ -36,7 +36,8 @@ class FilesystemStep:
 class BindStep:
     """Show `source` of the host at `target`. recursive: with the mounts below it.
 
-    namespace: the mount namespace of another container, which `source` is taken from instead.
+    namespace: the mount namespace of another container, which `source` is taken from instead. subpath: what inside
+    the source is shown. layers: folders that are merged, topmost first, to be the source.
     """
 
     target: str
@@ -44,6 +45,8 @@ class BindStep:
     recursive: bool
     attributes: Attributes
     namespace: str = ""
+    subpath: str = ""
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ def _step(item: Mount) -> MountStep:
         unknown = [word for word in rest if word not in ("bind", "rbind")]
         if unknown:
             raise _invalid(item, f"option {unknown[0]!r} is not one of a bind mount")
-        return BindStep(target, item.source, recursive, attributes, item.namespace)
+        return BindStep(target, item.source, recursive, attributes, item.namespace, item.subpath, item.layers)
     if item.type in ("cgroup", "cgroup2"):
         return CgroupStep(target, attributes)
     if not item.type:

@@ -21,10 +21,12 @@ from cais.linux.mount import (
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
     MS_REC,
+    MS_SHARED,
     MS_SLAVE,
 )
 from cais.runtime.cgroups.interface import Cgroup
 from cais.runtime.errors import Reason, StartFailed
+from cais.runtime.merged import merged
 from cais.runtime.messages import RootFilesystem
 from cais.runtime.plan import Attributes, BindStep, CgroupStep, FilesystemStep, MountStep, RootPlan
 from cais.runtime.spec import Device
@@ -44,8 +46,10 @@ _TYPES = {"c": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO, "u": stat.S_I
 class Root:
     """The root file system of a container that is being started; `fd` is its mount."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, opened: dict[str, int] | None = None) -> None:
+        """opened: sources that were opened before, by their targets."""
         self.fd = fd
+        self._opened = opened or {}
         self._null_fd = _open_null_device()
         self._devpts_fd: int | None = None
 
@@ -128,10 +132,9 @@ class Root:
             os.close(fd)
 
     def _attach_bind(self, step: BindStep) -> None:
-        if step.namespace:
-            fd = _tmpfs_of(step.namespace, step.source)
-        else:
-            fd = mount.open_tree(AT_FDCWD, step.source, recursive=step.recursive)
+        fd = self._opened.pop(step.target, -1)
+        if fd < 0:
+            fd = _source(step)
         attributes = step.attributes
         if attributes.attr_set:
             clear = MOUNT_ATTR__ATIME if attributes.attr_set & MOUNT_ATTR__ATIME else 0
@@ -254,18 +257,23 @@ class Root:
 _PLAIN_LAYERS: Final = (("index", "off"), ("redirect_dir", "off"), ("metacopy", "off"))
 
 
-def assemble(rootfs: RootFilesystem, mount_point: str) -> Root:
+def assemble(rootfs: RootFilesystem, mount_point: str, steps: tuple[MountStep, ...] = ()) -> Root:
     """Mount the overlay and attach it at `mount_point`, in a mount namespace of the caller's own.
 
-    Nothing that is mounted from here on reaches the host; mounts of the host still arrive (for bind mounts that
-    ask for it). Raises: OSError.
+    Nothing that is mounted from here on reaches the host, but in what those of the `steps` show that are to be shared
+    with it; mounts of the host still arrive (for bind mounts that ask for it). Raises: OSError, StartFailed.
     """
+    opened = {}
+    for step in steps:
+        if isinstance(step, BindStep) and step.attributes.propagation == MS_SHARED:
+            with _named(f"mount {step.target}"):
+                opened[step.target] = _source(step)  # a peer of the host's mount, as it is no more after the next line
     mount.mount("", "/", None, MS_SLAVE | MS_REC)
     if rootfs.volatile:
         _allow_reuse(rootfs.work)
     fd = _overlay(rootfs, mount_point)
     mount.mount_setattr(fd, propagation=mount.MS_PRIVATE)
-    return Root(fd)
+    return Root(fd, opened)
 
 
 def _overlay(rootfs: RootFilesystem, mount_point: str) -> int:
@@ -318,6 +326,32 @@ def _allow_reuse(work: str) -> None:
             os.rmdir(folder)
         except FileNotFoundError:
             pass
+
+
+def _source(step: BindStep) -> int:
+    """A detached copy of what is to be shown. Raises: OSError, StartFailed."""
+    if step.namespace:
+        return _tmpfs_of(step.namespace, step.source)
+    if step.layers:
+        tree = merged(step.layers, mount.MOUNT_ATTR_RDONLY)
+    elif step.subpath:
+        tree = os.open(step.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    else:
+        return mount.open_tree(AT_FDCWD, step.source, recursive=step.recursive)
+    if not step.subpath:
+        return tree
+    try:
+        resolve = fs.RESOLVE_BENEATH | fs.RESOLVE_NO_MAGICLINKS  # other containers may be changing the source
+        part = fs.openat2(tree, step.subpath, os.O_PATH, resolve=resolve)
+    except FileNotFoundError:
+        text = f'cannot access path "{step.subpath}" in {step.source!r}: no such file or directory'
+        raise StartFailed(Reason.INVALID, text) from None
+    finally:
+        os.close(tree)
+    try:
+        return mount.open_tree(part, "", recursive=step.recursive)
+    finally:
+        os.close(part)
 
 
 def _tmpfs_of(namespace: str, path: str) -> int:

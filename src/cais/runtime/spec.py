@@ -4,7 +4,8 @@ https://github.com/opencontainers/runtime-spec/blob/main/config.md and config-li
 know is refused where it would loosen or tighten the container, and ignored where it only describes.
 One extension: `process.user.username` may hold any of Docker's forms of a user, and `process.user.additionalGroups`
 names or numbers of groups; both are looked up in the container. Another: `mounts[].namespace` is the path of a mount
-namespace, in which the source of a bind mount, a tmpfs, is found (the /dev/shm of another container).
+namespace, in which the source of a bind mount, a tmpfs, is found (the /dev/shm of another container); `subpath` a path
+inside the source that no link leads out of; `layers` folders that are merged, topmost first, to be the source.
 """
 
 import json
@@ -55,13 +56,18 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A mount of the spec, as it stands there. namespace: the mount namespace that the source is in, if another."""
+    """A mount of the spec, as it stands there. namespace: the mount namespace that the source is in, if another.
+
+    subpath: what of the source is mounted. layers: what a bind mount shows in place of a source.
+    """
 
     destination: str
     type: str
     source: str
     options: tuple[str, ...]
     namespace: str = ""
+    subpath: str = ""
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +205,10 @@ def _capabilities(raw: dict[str, Any], kind: str) -> frozenset[int]:
 def _mount(raw: dict[str, Any]) -> Mount:
     options = tuple(raw.get("options") or ())
     kind = raw.get("type") or ("bind" if {"bind", "rbind"} & set(options) else "")
-    return Mount(raw["destination"], kind, raw.get("source", ""), options, raw.get("namespace", ""))
+    return Mount(
+        raw["destination"], kind, raw.get("source", ""), options, raw.get("namespace", ""), raw.get("subpath", ""),
+        tuple(raw.get("layers") or ()),
+    )  # fmt: skip
 
 
 def _namespaces(raw: list[dict[str, Any]]) -> tuple[Namespace, ...]:

@@ -73,7 +73,24 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     ),
     (
         # record: JSON with a version of its own, see the engine
-        "CREATE TABLE networks(id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, record BLOB NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE volumes(name TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID",
+    ),
+    ("CREATE TABLE networks(id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, record BLOB NOT NULL) WITHOUT ROWID",),
+    (
+        # steps of builds, by a digest of all that they depend on; chain_id: the topmost layer of the result, NULL for
+        # nothing; parent: the step before, where that is cached too; created, last_used: nanoseconds since 1970
+        """CREATE TABLE build_steps(
+            key TEXT PRIMARY KEY,
+            chain_id TEXT REFERENCES layers(chain_id),
+            parent TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            description TEXT NOT NULL,
+            size_bytes INTEGER NOT NULL,
+            created INTEGER NOT NULL,
+            last_used INTEGER NOT NULL,
+            uses INTEGER NOT NULL
+        ) WITHOUT ROWID""",
+        "CREATE INDEX build_steps_by_layer ON build_steps(chain_id)",
     ),
 )
 

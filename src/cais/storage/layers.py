@@ -7,8 +7,9 @@ the same archive on another base is another layer. A layer is unpacked in a temp
 renamed. What it needs to live on is a row in the database; until its image is written there, and while an
 operation works with it, a `Lease` keeps it. What nobody keeps is removed.
 
-A layer keeps the blobs that reproduce it, compressed or plain: its files alone would not give an archive of the same
-digest again. They live as long as any layer with that diffID.
+A layer that came as an archive keeps the blobs that reproduce it, compressed or plain: its files alone would not give
+an archive of the same digest again. They live as long as any layer with that diffID. A layer that was made here, by a
+build, has none until it is saved or pushed: packed again, it gives the archive that it got its diffID from.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from cais.errors import InvalidArgument, NotFound, Unavailable
+from cais.linux.sync import syncfs
 from cais.storage.blobfiles import BlobWriter
 from cais.storage.blobs import BlobStore, hex_of, sync_folder
 from cais.storage.flushing import Flushing
@@ -134,6 +136,17 @@ class Lease:
         self._kept.append(layer.chain_id)
         return layer
 
+    def adopt_layer(self, folder: Path, diff_id: str, parent: str | None, size_bytes: int) -> Layer:
+        """Take a read-write layer of overlayfs over, which nobody writes to any more, on top of the layer `parent`.
+
+        folder: on the file system of the store; it is moved away, or left to the caller when there is such a layer
+        already. diff_id: the digest of its archive, as `tartree.pack` gives it. It is not synced before `settle`.
+        The layer is kept until the lease ends. Raises: Unavailable.
+        """
+        layer = self._store.adopt(Layer(chain_id_of(parent, diff_id), diff_id, parent, size_bytes), folder)
+        self._kept.append(layer.chain_id)
+        return layer
+
 
 def _nothing() -> None:
     pass
@@ -173,6 +186,7 @@ class LayerStore:
         self._users: Counter[str] = Counter()
         self._archives: dict[str, dict[str, LayerBlob]] = {}
         self._same_archive: Counter[str] = Counter()
+        self._unsynced: set[str] = set()
 
     def open(self, layers: Iterable[Layer], archives: Iterable[tuple[str, LayerBlob]] = ()) -> list[Layer]:
         """Make the folder when missing and sweep it: `layers` are those that the database lists.
@@ -269,6 +283,7 @@ class LayerStore:
                     continue
                 del self._users[chain_id]
                 layer = self._layers.pop(chain_id)
+                self._unsynced.discard(chain_id)
                 gone.append(chain_id)
                 moved += self._move_away(chain_id)
                 self._let_go_of_archives(layer.diff_id)
@@ -314,6 +329,30 @@ class LayerStore:
         finally:
             remove_tree(staging)
 
+    def adopt(self, layer: Layer, folder: Path) -> Layer:
+        """Move a layer's files here and count one user of it. See `Lease.adopt_layer`."""
+        staging = self._temporary / f"layer-{os.urandom(12).hex()}"
+        try:
+            staging.mkdir(mode=0o700)
+            os.rename(folder, staging / "diff")
+            return self._publish(layer, staging, synced=False)
+        except OSError as error:
+            raise Unavailable(f"store a layer: {error.strerror}") from error
+        finally:
+            remove_tree(staging)
+
+    def settle(self, chain_ids: Iterable[str]) -> None:
+        """See to it that layers are on the disk, whatever happens to the machine. Blocks. Raises: Unavailable."""
+        waiting = self._unsynced.intersection(chain_ids)
+        if not waiting:
+            return
+        try:
+            everything = set(self._unsynced)
+            _sync(self._root)
+        except OSError as error:
+            raise Unavailable(f"store a layer: {error.strerror}") from error
+        self._unsynced -= everything
+
     def _hashing(self, hashed: "hashlib._Hash", flushing: Flushing) -> Callable[[bytes], None]:
         def take(piece: bytes) -> None:
             self._make_room()
@@ -322,7 +361,7 @@ class LayerStore:
 
         return take
 
-    def _publish(self, layer: Layer, staging: Path) -> Layer:
+    def _publish(self, layer: Layer, staging: Path, *, synced: bool = True) -> Layer:
         with self._lock:
             known = self._layers.get(layer.chain_id)
             if known is None:
@@ -331,8 +370,11 @@ class LayerStore:
                 self._same_archive[layer.diff_id] += 1
                 if layer.parent is not None:
                     self._users[layer.parent] += 1
+                if not synced:
+                    self._unsynced.add(layer.chain_id)
             self._users[layer.chain_id] += 1
-        sync_folder(self._root)
+        if synced:
+            sync_folder(self._root)
         return known
 
     def _let_go_of_archives(self, diff_id: str) -> None:
@@ -377,3 +419,11 @@ def _chain(layers: dict[str, Layer], chain_id: str) -> list[Layer]:
         found.append(layer)
         current = layer.parent
     return found
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        syncfs(fd)
+    finally:
+        os.close(fd)

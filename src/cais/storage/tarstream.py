@@ -159,13 +159,16 @@ class TarReader:
         return header
 
     def _skip(self) -> None:
-        """Pass over the rest of the current entry."""
-        left = self._content_left + self._padding
-        self._content_left = self._padding = 0
+        """Pass over the rest of the current entry. The docker client may leave out the last padding."""
+        for _ in self.chunks():
+            pass
+        left, self._padding = self._padding, 0
         while left:
             available = len(self._buffer) - self._position
             if not available:
-                self._fill()
+                self._buffer, self._position = self._source.read(CHUNK_BYTES), 0
+                if not self._buffer:
+                    return
                 continue
             taken = min(available, left)
             self._position += taken

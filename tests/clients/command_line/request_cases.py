@@ -70,6 +70,7 @@ busybox echo "two words"
 -c 7 --cpus 1.5 --cpuset-cpus 0-1 --cpuset-mems 0 busybox
 -m 64m --memory-reservation 32m --memory-swap 128m --memory-swappiness 10 busybox
 -m 1g --memory-swap -1 busybox
+--disable-content-trust busybox
 --memory-swappiness 0 busybox
 --oom-kill-disable -m 10m busybox
 --oom-kill-disable=false busybox
@@ -102,6 +103,11 @@ busybox echo "two words"
 -p [::1]:8080:80 busybox
 -p 127.0.0.1::80 busybox
 -P --expose 99 --expose 100-102/udp busybox
+-P=false --expose 70/ --expose 80/tcp/udp busybox
+-p :80 -p 0:81 -p 80-85 -p 8080:80/tcp/udp -p 8080:80/UDP -p 53:53/sctp -p 54:54/ busybox
+-p ::1:8080:80 -p ::80 -p [::]:8081-8082:81-82/tcp busybox
+-p 8080:80 -p 8080:80 -p 8081:80 busybox
+-p target=80,published=8080,protocol=udp -p target=81 -p mode=ingress,target=82-83,published=82-83 busybox
 --network host busybox
 --network none busybox
 --network container:other busybox
@@ -109,6 +115,22 @@ busybox echo "two words"
 --network net --network-alias a --network-alias b --ip 10.0.0.5 busybox
 --network net --ip6 fd00::5 --link-local-ip 169.254.1.1 --mac-address 92:d0:c6:0a:29:33 busybox
 --network name=net,alias=x,ip=10.0.0.6,driver-opt=a=b,gw-priority=10 busybox
+--network name=net,alias=x,alias=y,ip6=fd00::6,mac-address=92:d0:c6:0a:29:33,link-local-ip=169.254.1.1 busybox
+--network name=net,gw-priority=-10 --network "name=other, Alias=x" busybox
+--network name=net,name=other --link a --link b:c busybox
+--network =x busybox
+--network "name= net" busybox
+--network bridge --link a:b --ip 10.0.0.1 busybox
+--network container:x -p 80:80 --dns 1.1.1.1 --add-host a:1.2.3.4 --expose 80 busybox
+--network net --network other --network-alias x,y busybox
+--mac-address 92d0.c60a.2933 busybox
+--mac-address 02-00-5e-10-00-00-00-01 busybox
+--ip fd00::5 --ip6 10.0.0.5 --network net busybox
+--dns 8.8.8.8 --dns 127.1.2.3 --dns ::1 busybox
+--dns ::ffff:8.8.8.8 busybox
+--dns-search . busybox
+--dns-search " A.Example. " --dns-search b busybox
+--add-host a:host-gateway --add-host b=host-gateway --add-host c:[1.2.3.4] --add-host "d e:1.2.3.4" busybox
 --network net --network other busybox
 --net net --net-alias a busybox
 --link other:alias busybox
@@ -180,6 +202,47 @@ REFUSED = """
 --network-alias a busybox
 --network net --network net busybox
 --network net --network host busybox
+--network a,b=c busybox
+--network "name=net,foo=\\"" busybox
+--network "\\"name=net\\",alias=\\"a,b\\"" busybox
+--network name=net,gw-priority=x busybox
+--network name=net,gw-priority=99999999999999999999 busybox
+--network name=net,mac-address=foo busybox
+--network name=net,driver-opt=foo busybox
+--network name=net,alias busybox
+--network name=,alias=x busybox
+--network "" busybox
+--network name=host,alias=x busybox
+--network name=net,alias=a --network-alias x busybox
+--network name=net,ip=10.0.0.1 --ip 10.0.0.2 busybox
+--network name=net,ip6=fd00::1 --ip6 fd00::2 busybox
+--network name=net,link-local-ip=169.254.1.2 --link-local-ip 169.254.1.1 busybox
+--network name=net,mac-address=92:d0:c6:0a:29:34 --mac-address 92:d0:c6:0a:29:33 busybox
+--network container:x --network net busybox
+--mac-address 02:00:5e-10:00:01 busybox
+--link a:b:c busybox
+--link "" busybox
+--dns-search "" busybox
+--dns-search a..b busybox
+--dns-search 1.2 busybox
+--dns-search a_b busybox
+--dns-search -x busybox
+--add-host a: busybox
+--add-host :1.2.3.4 busybox
+--add-host a:[fe80::1 busybox
+--add-host a:1.2.3.4:5 busybox
+-p foo:80:80 busybox
+-p 300.0.0.1:80:80 busybox
+-p [fe80::1%eth0]:80:80 busybox
+-p 85-80:80-85 busybox
+-p 8080: busybox
+-p : busybox
+-p "" busybox
+-p target=80,foo=1 busybox
+-p published=8080 busybox
+-p target=80,published busybox
+--expose 92-90 busybox
+--expose "" busybox
 --mac-address foo busybox
 --ip foo --network net busybox
 --add-host foo busybox
@@ -277,4 +340,119 @@ tag a b:1
 image prune -f
 image prune -af --filter label=a --filter until=1h
 create --pull always h:1/x
+""".strip().splitlines()
+
+NETWORKS = """
+create n
+create
+create a b
+create -d macvlan -o parent=eth0 -o x n
+create --internal --attachable --ipv6 --label a=b --label c n
+create --ipv4=false n
+create --ipv6=false n
+create --scope swarm --ingress --config-only n
+create --config-from base n
+create --ipam-driver x --ipam-opt a=b n
+create --subnet 10.1.0.0/16 n
+create --subnet 10.1.0.0/16 --gateway 10.1.0.1 --ip-range 10.1.5.0/24 n
+create --subnet 10.1.0.0/16 --aux-address a=10.1.0.5 --aux-address b=10.1.0.6 n
+create --subnet x n
+create --subnet x --subnet y n
+create --subnet 10.1.0.0 n
+create --subnet 10.1.0.0/33 n
+create --subnet 10.1.0.0/16 --subnet 10.1.5.0/24 n
+create --subnet 10.1.5.0/24 --subnet 10.1.0.0/16 n
+create --gateway 10.1.0.1 n
+create --ip-range 10.1.0.0/24 n
+create --subnet 10.1.0.0/16 --gateway 10.2.0.1 n
+create --subnet 10.1.0.0/16 --gateway foo n
+create --subnet x --gateway 10.2.0.1 n
+create --subnet 10.1.0.0/16 --ip-range 10.2.0.0/24 n
+create --subnet 10.1.0.0/16 --ip-range foo n
+create --subnet 10.1.0.0/16 --ip-range foo/8 n
+create --subnet 10.1.0.0/16 --ip-range 10.1.0.5 n
+create --subnet 10.1.0.0/16 --subnet 10.2.0.0/16 --ip-range 10.1.0.0/24 --ip-range 10.1.1.0/24 n
+create --subnet 10.1.0.0/16 --subnet 10.2.0.0/16 --gateway 10.1.0.1 --gateway 10.1.0.2 n
+create --subnet 10.1.0.0/16 --aux-address a=10.2.0.1 n
+create --subnet 10.1.0.0/16 --aux-address a=foo n
+create --subnet 10.1.0.0/16 --aux-address foo n
+create --aux-address a=10.1.0.1 n
+create --label "a b=c" n
+create --label =c n
+create --opt =c n
+create --opt c n
+create --subnet "" n
+create --subnet "10.1.0.0/16," n
+create --subnet "a\\"b" n
+create --subnet 10.1.2.3/16 n
+create --driver= n
+create --ipv4=x n
+create ""
+ls
+list
+ls -q
+ls --no-trunc
+ls --no-trunc -q
+ls --format json
+ls --format "{{{{.ID}}}} {{{{.Name}}}} {{{{.Driver}}}} {{{{.Scope}}}}"
+ls --format "{{{{.IPv4}}}} {{{{.IPv6}}}} {{{{.Internal}}}} {{{{.Labels}}}} {{{{.CreatedAt}}}}"
+ls --format "table {{{{.Name}}}}\\t{{{{.IPv6}}}}\\t{{{{.Label \\"a\\"}}}}\\t{{{{.CreatedAt}}}}"
+ls --format raw
+ls --format raw -q
+ls --format "{{{{.Nope}}}}"
+ls --format "{{{{.Nope"
+ls -q --format "{{{{.Name}}}}"
+ls -q --format table
+ls -q --format json
+ls -f driver=bridge -f name=x --filter label=a=b
+ls -f driver
+ls x
+inspect a
+inspect a missing
+inspect missing
+inspect -f json a
+inspect -f "{{{{json .IPAM}}}}" a
+inspect -f "{{{{.Nope}}}}" a
+inspect -f "{{{{.Nope" a
+inspect -v a
+inspect
+remove a
+rm missing a
+rm -f missing a
+rm
+prune
+prune -f
+prune -f --filter label=x --filter until=24h
+prune x
+prune --filter foo
+connect n c
+connect n
+connect --ip 10.0.0.1 --ip6 fd00::1 --alias a --alias b,c --link-local-ip 169.254.1.1 n c
+connect --link other:x --driver-opt a=b --gw-priority 5 n c
+connect --ip foo n c
+connect --link a:b:c n c
+connect --link : n c
+connect --link a: n c
+connect --link "" n c
+connect --driver-opt foo n c
+connect --driver-opt =x n c
+connect --driver-opt " a = b " n c
+connect --gw-priority x n c
+connect --gw-priority -5 n c
+connect --link-local-ip foo n c
+connect --alias "" n c
+connect missing c
+connect n ""
+connect "" c
+disconnect n c
+disconnect -f n c
+disconnect missing c
+disconnect n
+disconnect "" c
+disconnect n ""
+inspect ""
+rm ""
+create --nope n
+inspect -f "{{{{.Name}}}}" a a
+rm a a
 """.strip().splitlines()

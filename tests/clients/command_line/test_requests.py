@@ -16,13 +16,23 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 
-from tests.clients.command_line.request_cases import CREATED, OTHERS, REFUSED
+from tests.clients.command_line.request_cases import CREATED, NETWORKS, OTHERS, REFUSED
 from tests.harness.engine import PROJECT
 from tests.unit.scripted_engine import Request, ScriptedEngine, answer
 
 API = "Api-Version: 1.50"
 CONTAINER: dict[str, Any] = {"Id": "a", "State": {"Status": "exited"}, "Config": {}, "HostConfig": {}}
 CONTAINER["NetworkSettings"] = {"Ports": {}}
+RANGE = {"Subnet": "10.0.0.0/24", "Gateway": "10.0.0.1"}
+NETWORK: dict[str, Any] = {
+    "Name": "net10",
+    "Id": "a" * 64,
+    "Created": "2025-01-02T03:04:05.678901234Z",
+    "Scope": "local",
+}
+NETWORK |= {"Driver": "bridge", "EnableIPv4": True, "IPAM": {"Driver": "default", "Options": {}, "Config": [RANGE]}}
+NETWORK |= {"Labels": {"a": "b"}}
+OTHER_NETWORK = {"Name": "net9", "Id": "b" * 64, "Created": "2025-01-02T03:04:05+02:00", "Internal": True}
 ANSWERS: dict[str, object] = {
     "/containers/create": {"Id": "c0ffee", "Warnings": []},
     "/containers/json": [],
@@ -39,13 +49,17 @@ ANSWERS: dict[str, object] = {
     "/changes": [],
     "/exec": {"Id": "e"},
     "/json": CONTAINER,
+    "/networks": [NETWORK, OTHER_NETWORK],
+    "/networks/a": NETWORK,
+    "/networks/create": {"Id": "c0ffee"},
+    "/networks/prune": {"NetworksDeleted": ["a", "b"]},
     "/stats": {"id": "c0ffee", "name": "/a"},
     "/top": {"Titles": ["PID"], "Processes": []},
     "/update": {},
     "/wait": {"StatusCode": 0},
 }
 UNORDERED = {"Binds", "Env"}  # docker keeps these in maps on the way
-LOOKED_UP = "/containers/a/json"  # by docker before it asks for what it is to do
+LOOKED_UP = {"/containers/a/json", "/networks/a", "/networks/missing"}  # by docker before it asks for what it is to do
 
 
 def reply(request: Request, connection: socket) -> None:
@@ -53,6 +67,9 @@ def reply(request: Request, connection: socket) -> None:
     found = next((content for end, content in ANSWERS.items() if path.endswith(end)), None)
     if path.endswith("/_ping"):
         connection.sendall(answer("200 OK", b"" if request.method == "HEAD" else b"OK", API, "Ostype: linux"))
+    elif "/networks/missing" in path:
+        message = b'{"message":"network missing not found"}'
+        connection.sendall(answer("404 Not Found", message, API, "Content-Type: application/json"))
     elif path.endswith(("/export", "/logs", "/events")) or request.method == "DELETE":
         body = b"[]" if request.method == "DELETE" and "/images/" in path else b""
         connection.sendall(answer("200 OK", body, API, "Content-Type: application/vnd.docker.multiplexed-stream"))
@@ -107,6 +124,8 @@ def _says_something(name: str, item: object) -> bool:
         return True
     if name == "MemorySwappiness" and item == -1:
         return False
+    if item == {} and "/" in name:  # of a port that is exposed, or a volume, the name is all there is
+        return True
     if name in {"ConsoleSize", "Detach"}:  # only docker says it where it means nothing
         return False
     return item not in (None, False, 0, "", [], {})
@@ -177,7 +196,7 @@ def both(engine: ScriptedEngine, folder: Path, line: str) -> tuple[Outcome, Outc
 
 def actions(outcome: Outcome) -> list[Asked]:
     """What was asked for in the end; of several at once nobody knows which comes first."""
-    without = [request for request in outcome.requests if request.path != LOOKED_UP]
+    without = [one for one in outcome.requests if one.method != "GET" or one.path not in LOOKED_UP]
     return sorted(without or outcome.requests, key=repr)
 
 
@@ -199,3 +218,16 @@ def test_other_commands_ask_for_the_same(engine_: ScriptedEngine, folder: Path, 
     docker, cais = both(engine_, folder, line)
     assert cais.status == docker.status
     assert actions(cais) == actions(docker)
+
+
+@pytest.mark.parametrize("line", NETWORKS)
+def test_networks_are_asked_for_shown_and_refused_alike(engine_: ScriptedEngine, folder: Path, line: str) -> None:
+    docker, cais = both(engine_, folder, f"network {line}")
+    assert (cais.status, cais.output, cais.errors) == (docker.status, docker.output, docker.errors)
+    assert actions(cais) == actions(docker)
+
+
+@pytest.mark.parametrize("name", ["connect", "create", "disconnect", "inspect", "ls", "prune", "rm"])
+def test_the_help_about_networks_is_docker_s(engine_: ScriptedEngine, folder: Path, name: str) -> None:
+    docker, cais = both(engine_, folder, f"network {name} --help")
+    assert cais.output == re.sub(r"\bdocker\b(?!\.com)", "cais", docker.output)

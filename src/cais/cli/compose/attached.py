@@ -1,0 +1,119 @@
+"""`up` in the foreground: the output of all containers, until they have ended or the user wants them to."""
+
+from __future__ import annotations
+
+import threading
+
+from cais.client import system
+from cais.client.engine import json_lines
+from cais.client.errors import CannotConnect, ConnectionLost, EngineError
+from cais.compose import labels
+from cais.compose.following import Stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cais.cli.compose.printing import Printer
+    from cais.client.model import Event
+    from cais.compose.engines import Engines
+    from cais.compose.observed import Container
+
+_LOST = (EngineError, CannotConnect, ConnectionLost, OSError)
+
+
+class Attached:
+    """Follows the containers of a project. `watch` before they are started, `finish` when they are."""
+
+    def __init__(
+        self, engines: Engines, project: str, printer: Printer, attached: Iterable[str], *, timestamps: bool
+    ) -> None:
+        """`attached` are the services whose output is shown."""
+        self._engines = engines
+        self._project = project
+        self._printer = printer
+        self._services = set(attached)
+        self._timestamps = timestamps
+        self._changed = threading.Condition()
+        self._living: dict[str, Container] = {}
+        self._known: dict[str, Container] = {}
+        self._streams: list[Stream] = []
+        self._lost = False
+        self.ended: list[tuple[Container, int]] = []  # in the order in which they did
+
+    def watch(self, containers: Iterable[Container]) -> None:
+        """Listen to what becomes of the project's containers, and to the output of these."""
+        filters = {"type": ["container"], "label": [f"{labels.PROJECT}={self._project}"]}
+        answer = system.begin_events(self._engines.main, filters).response()
+        threading.Thread(target=self._listen, args=(answer,), daemon=True).start()
+        for container in containers:
+            self._attach(container)
+
+    def _attach(self, container: Container) -> None:
+        if container.is_one_off:
+            return
+        with self._changed:
+            self._known[container.identity] = container
+            self._living[container.identity] = container
+        if container.service in self._services:
+            self._follow(container, since=None)
+
+    def _follow(self, container: Container, since: float | None) -> None:
+        stream = Stream(self._engines, container.identity, since=since, timestamps=self._timestamps)
+        self._streams.append(stream)
+        source = self._printer.source(container.name_in(self._project))
+        stream.begin(source.take)
+
+    def _listen(self, answer: object) -> None:
+        try:
+            for event in json_lines(answer):  # type: ignore[arg-type]
+                self._take(event)
+        except _LOST:
+            pass
+        with self._changed:
+            self._lost = True
+            self._changed.notify()
+
+    def _take(self, event: Event) -> None:
+        identity = (event.get("Actor") or {}).get("ID", "")
+        attributes = (event.get("Actor") or {}).get("Attributes") or {}
+        action = event.get("Action", "")
+        container = self._known.get(identity)
+        if container is None:
+            return
+        if action == "die":
+            code = int(attributes.get("exitCode") or 0)
+            self._settle(container)
+            with self._changed:
+                self._living.pop(identity, None)
+                self.ended.append((container, code))
+                self._changed.notify()
+            self._printer.ended(container.name_in(self._project), code)
+        elif action == "start":
+            again = False
+            with self._changed:
+                again = identity not in self._living
+                self._living[identity] = container
+            if again and container.service in self._services:
+                self._follow(container, since=event.get("timeNano", 0) / 10**9)
+
+    def _settle(self, container: Container) -> None:
+        """Let the output of a container that has ended come first."""
+        for stream in self._streams:
+            if stream.container == container.identity:
+                stream.join(1.0)
+
+    def finish(self, *, until_first: bool = False, until_failure: bool = False) -> None:
+        """Wait until all have ended; or the first has, or the first that failed. A KeyboardInterrupt passes."""
+        with self._changed:
+            while self._living and not self._lost:
+                if until_first and self.ended:
+                    return
+                if until_failure and any(code for _, code in self.ended):
+                    return
+                # With a time limit, for otherwise the wait would not see a signal.
+                self._changed.wait(0.5)
+
+    def code_of(self, service: str) -> int | None:
+        """The exit status of the first container of a service that has ended."""
+        return next((code for container, code in self.ended if container.service == service), None)

@@ -1,0 +1,134 @@
+"""A command of `cais compose` as it was called: its flags, and what it needs of project, engine and progress."""
+
+from __future__ import annotations
+
+import os
+
+from cais.cli.command import CommandError, Invocation
+from cais.cli.compose.progress import chosen, warn
+from cais.compose.engines import Engines
+from cais.compose.errors import ComposeError
+from cais.compose.observed import EXCLUDED, containers
+from cais.compose.project import Reading, Sources, Workspace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from cais.cli.compose.progress import Progress
+    from cais.cli.flags import Parsed
+    from cais.compose.model import Project
+    from cais.compose.observed import Container
+
+
+def for_compose(run: Callable[[Call], int]) -> Callable[[Invocation], int]:
+    """A function of a `Call`, as the tables of commands want it."""
+
+    def with_call(call: Invocation) -> int:
+        if not isinstance(call, Call):
+            raise TypeError(f"{call.path} is no command of compose")
+        return run(call)
+
+    return with_call
+
+
+class Call(Invocation):
+    """`flags` and `arguments` are those of the command; `whole` is the call of `cais compose` itself."""
+
+    __slots__ = ("_engines", "_progress", "_workspace", "whole")
+
+    def __init__(self, path: str, flags: Parsed, whole: Invocation) -> None:
+        super().__init__(path, flags, lambda: whole.choice, debug=whole.debug)
+        self.whole = whole
+        self._workspace: Workspace | None = None
+        self._engines: Engines | None = None
+        self._progress: Progress | None = None
+
+    @property
+    def workspace(self) -> Workspace:
+        """The project's place. Raises ComposeError."""
+        if self._workspace is None:
+            given = self.whole.flags
+            sources = Sources(
+                files=given.texts("file"),
+                name=given.text("project-name"),
+                directory=given.text("project-directory"),
+                env_files=given.texts("env-file"),
+                profiles=given.texts("profile"),
+            )
+            self._workspace = Workspace(sources, os.environ, warn)
+        return self._workspace
+
+    def project(self, services: Iterable[str] = (), how: Reading | None = None) -> Project:
+        """The project; those of its services that are named count as enabled. Raises ComposeError."""
+        how = how or Reading()
+        how.keeps_unused = how.keeps_unused or self.whole.flags.on("all-resources")
+        return self.workspace.read(list(services), how)
+
+    def project_or_name(self, services: Iterable[str] = ()) -> tuple[str, Project | None]:
+        """The project, or only its name, where that is given and there is no file. Raises ComposeError."""
+        given = self.whole.flags.text("project-name") or os.environ.get("COMPOSE_PROJECT_NAME", "")
+        if given and not self.whole.flags.texts("file"):
+            try:
+                workspace = self.workspace
+            except ComposeError:
+                return given, None
+            if not workspace.files:
+                return given, None
+        project = self.project(services)
+        return project.name, project
+
+    @property
+    def engines(self) -> Engines:
+        if self._engines is None:
+            self._engines = Engines(self.engine)
+        return self._engines
+
+    @property
+    def progress(self) -> Progress:
+        """Where what happens is shown."""
+        if self._progress is None:
+            self._progress = chosen(self.whole.flags.text("progress"), self.whole.flags.text("ansi"))
+        return self._progress
+
+    def containers(
+        self, name: str, services: Iterable[str] = (), *, stopped: bool = True, one_off: int = EXCLUDED
+    ) -> list[Container]:
+        return containers(self.engines, name, services, stopped=stopped, one_off=one_off)
+
+    def check_services(self, project: Project | None) -> list[str]:
+        """The arguments, which are names of services of the project. Raises ComposeError."""
+        if project is not None:
+            for name in self.arguments:
+                if name not in project.services and name not in project.disabled:
+                    raise ComposeError(f"no such service: {name}")
+        return self.arguments
+
+    def about(self, arguments: list[str]) -> Invocation:
+        """The call of a command that is not compose's, with the same flags and these arguments."""
+        self.flags.arguments = arguments
+        return Invocation(self.path, self.flags, lambda: self.choice, debug=self.debug)
+
+    def one_container(self, service: str, index: int = 0) -> Container:
+        """The container of a service with a number, or the first one. Raises CommandError."""
+        name, project = self.project_or_name([service])
+        if project is not None and service not in project.services and service not in project.disabled:
+            raise ComposeError(f"no such service: {service}")
+        found = self.containers(name, [service], stopped=False)
+        if index:
+            found = [container for container in found if container.number == index]
+        if not found:
+            suffix = f" container #{index}" if index else ""
+            raise CommandError(f'service "{service}" is not running{suffix}')
+        return found[0]
+
+    def colours(self, *, plain: bool) -> bool | None:
+        """Whether output is coloured; None: where it goes to a terminal."""
+        ansi = self.whole.flags.text("ansi")
+        if plain or ansi == "never":
+            return False
+        return True if ansi == "always" else None
+
+    def timeout(self) -> int | None:
+        """The flag --timeout, None where it was not given."""
+        return self.flags.number("timeout") if "timeout" in self.flags.given else None

@@ -1,0 +1,135 @@
+"""`cais compose start`, `restart`, `pause`, `unpause` and `wait`."""
+
+from __future__ import annotations
+
+from cais.cli.command import Command, CommandError
+from cais.cli.compose.call import for_compose
+from cais.cli.flags import number, switch
+from cais.cli.output import out
+from cais.client.http import quote
+from cais.compose.errors import ComposeError
+from cais.compose.observed import by_service
+from cais.compose.parallel import Task, each, run_all
+from cais.compose.report import Step
+from cais.compose.starting import RUNNING_OR_HEALTHY, Starting
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cais.cli.compose.call import Call
+    from cais.compose.observed import Container
+
+
+def _start(call: Call) -> int:
+    project = call.project(call.arguments).selected(call.arguments)
+    found = by_service(call.containers(project.name))
+    for name in call.arguments or project.services:
+        if not found.get(name) and project.scale(name):
+            raise ComposeError(f'service "{name}" has no container to start')
+    starting = Starting(call.engines, project, call.progress, found)
+    call.progress.begin("start")
+    try:
+        run_all(starting.tasks())
+        if call.flags.on("wait"):
+            each(project.services, lambda name: starting.await_condition(name, RUNNING_OR_HEALTHY))
+    finally:
+        call.progress.end()
+    return 0
+
+
+def _restart(call: Call) -> int:
+    name, project = call.project_or_name(call.arguments)
+    call.check_services(project)
+    found = by_service(call.containers(name, call.arguments))
+    if not found and project is None:
+        raise ComposeError(f'no container found for project "{name}": not found')
+    timeout = call.timeout()
+    query = {} if timeout is None else {"t": str(timeout)}
+
+    def restart(container: Container) -> None:
+        with Step(call.progress, container.resource, "Restarting", "Started"):
+            call.engines.post(f"/containers/{container.identity}/restart", query)
+
+    tasks = {}
+    for service, group in found.items():
+        after: list[str] = []
+        if project is not None and service in project.services and not call.flags.on("no-deps"):
+            after = list(project.dependencies(service))
+        tasks[service] = Task(lambda group=group: each(group, restart), after)  # type: ignore[misc]
+    call.progress.begin("restart")
+    try:
+        run_all(tasks)
+    finally:
+        call.progress.end()
+    return 0
+
+
+def _each_running(verb: str, begins: str, ends: str, states: set[str]) -> Callable[[Call], int]:
+    def act(call: Call) -> int:
+        name, project = call.project_or_name(call.arguments)
+        call.check_services(project)
+        found = [one for one in call.containers(name, call.arguments, stopped=False) if one.state in states]
+
+        def one(container: Container) -> None:
+            with Step(call.progress, container.resource, begins, ends):
+                call.engines.post(f"/containers/{quote(container.identity)}/{verb}")
+
+        call.progress.begin(verb)
+        try:
+            each(found, one)
+        finally:
+            call.progress.end()
+        return 0
+
+    return act
+
+
+def _wait(call: Call) -> int:
+    name, project = call.project_or_name(call.arguments)
+    call.check_services(project)
+    found = call.containers(name, call.arguments, stopped=False)
+    if not found:
+        raise CommandError(f'no containers for project "{name}"')
+    codes: dict[str, int] = {}
+
+    def wait(container: Container) -> None:
+        answer = call.engines.post(f"/containers/{container.identity}/wait")
+        codes[container.identity] = code = answer["StatusCode"]
+        out(f'container "{container.identity}" exited with status code {code}')
+
+    if call.flags.on("down-project"):
+        wait(found[0])
+        from cais.compose.ending import Down  # noqa: PLC0415
+
+        down = Down(call.engines, name, project, call.progress, None)
+        down.run(orphans=True, volumes=False, images="")
+    else:
+        each(found, wait)
+    return next(iter(codes.values()), 0)
+
+
+START = Command(
+    "[SERVICE...]",
+    "",
+    (switch("wait", "Wait for services to be running|healthy. Implies detached mode."),),
+    for_compose(_start),
+)
+RESTART = Command(
+    "[OPTIONS] [SERVICE...]",
+    "",
+    (
+        switch("no-deps", "Don't restart dependent services"),
+        number("timeout", "Specify a shutdown timeout in seconds", "t"),
+    ),
+    for_compose(_restart),
+)
+PAUSE = Command("[SERVICE...]", "", (), for_compose(_each_running("pause", "Pausing", "Paused", {"running"})))
+UNPAUSE = Command("[SERVICE...]", "", (), for_compose(_each_running("unpause", "Unpausing", "Unpaused", {"paused"})))
+WAIT = Command(
+    "SERVICE [SERVICE...]",
+    "",
+    (switch("down-project", "Drops project when the first container stops"),),
+    for_compose(_wait),
+    1,
+)

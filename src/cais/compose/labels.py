@@ -1,0 +1,20 @@
+"""The labels by which containers, networks and volumes belong to a project: Docker Compose's own."""
+
+VERSION = "5.6.1"  # of Docker Compose, whose conventions are followed
+
+_PREFIX = "com.docker.compose."
+PROJECT = _PREFIX + "project"
+SERVICE = _PREFIX + "service"
+NUMBER = _PREFIX + "container-number"
+ONE_OFF = _PREFIX + "oneoff"
+CONFIG_HASH = _PREFIX + "config-hash"
+IMAGE = _PREFIX + "image"
+DEPENDS_ON = _PREFIX + "depends_on"
+REPLACED = _PREFIX + "replace"
+SLUG = _PREFIX + "slug"
+FILES = _PREFIX + "project.config_files"
+DIRECTORY = _PREFIX + "project.working_dir"
+ENV_FILES = _PREFIX + "project.environment_file"
+NETWORK = _PREFIX + "network"
+VOLUME = _PREFIX + "volume"
+COMPOSE_VERSION = _PREFIX + "version"

@@ -1,0 +1,114 @@
+"""What a project means beyond what it says: names, the default network, variables from files, implied dependencies."""
+
+from __future__ import annotations
+
+import os
+
+from cais.compose import dotenv
+from cais.compose.errors import ComposeError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from cais.compose.document import Tree
+
+_NAMED = ("networks", "volumes", "secrets", "configs")
+
+
+def normalize(data: Tree, name: str, environment: Mapping[str, str], *, resolves_files: bool = True) -> None:
+    """Complete a tree in the long form, in place. `resolves_files`: env_file is read. Raises ComposeError."""
+    services: dict[str, Tree] = data.setdefault("services", {})
+    for key, service in services.items():
+        _service(service, environment)
+        if resolves_files:
+            _read_env_files(key, service, environment)
+        _read_label_files(service)
+    networks = data.setdefault("networks", {})
+    networks["default"] = networks.get("default") or {}
+    for kind in _NAMED:
+        for key, entry in list((data.get(kind) or {}).items()):
+            data[kind][key] = _named(entry or {}, key, name)
+
+
+def _named(entry: Tree, key: str, project: str) -> Tree:
+    if entry.get("name"):
+        return entry
+    return {**entry, "name": key if entry.get("external") else f"{project}_{key}"}
+
+
+def _service(service: Tree, environment: Mapping[str, str]) -> None:
+    if not service.get("networks") and not service.get("network_mode"):
+        service["networks"] = {"default": None}
+    if service.get("pull_policy") == "if_not_present":
+        service["pull_policy"] = "missing"
+    if "scale" in service and "deploy" in service:
+        service["deploy"].setdefault("replicas", service["scale"])
+    if isinstance(build := service.get("build"), dict):
+        if not build.get("dockerfile") and not build.get("dockerfile_inline"):
+            build["dockerfile"] = "Dockerfile"
+        if "args" in build:
+            build["args"] = {
+                name: environment.get(name) if value is None else value
+                for name, value in build["args"].items()
+                if value is not None or name in environment
+            }
+    _imply_dependencies(service)
+
+
+def _imply_dependencies(service: Tree) -> None:
+    implied: dict[str, bool] = {}
+    for link in service.get("links") or ():
+        implied.setdefault(link.split(":")[0], True)
+    for key in ("network_mode", "ipc", "pid", "uts", "cgroup"):
+        if (service.get(key) or "").startswith("service:"):
+            implied.setdefault(service[key].removeprefix("service:"), True)
+    for source in service.get("volumes_from") or ():
+        if not source.startswith("container:"):
+            implied.setdefault(source.split(":")[0], False)
+    for name, restarts in implied.items():
+        entry: Tree = {"condition": "service_started", "required": True}
+        if restarts:
+            entry["restart"] = True
+        service.setdefault("depends_on", {}).setdefault(name, entry)
+    build = service.get("build")
+    contexts: Mapping[str, Any] = (build or {}).get("additional_contexts") or {}
+    for context in contexts.values():
+        if context.startswith("service:"):
+            entry = {"condition": "service_started", "required": True}
+            service.setdefault("depends_on", {}).setdefault(context.removeprefix("service:"), entry)
+
+
+def _read_env_files(key: str, service: Tree, environment: Mapping[str, str]) -> None:
+    """Put the variables of files before those that the service names itself."""
+    found: dict[str, str | None] = {}
+    for entry in service.pop("env_file", None) or ():
+        path = entry["path"]
+        if not os.path.exists(path):
+            if entry["required"]:
+                raise ComposeError(dotenv.describe_missing(path))
+            continue
+        if entry.get("format") == "raw":
+            found.update(dotenv.read_raw(path))
+        elif entry.get("format"):
+            raise ComposeError(f"unsupported env_file format {entry['format']!r} of service {key!r}")
+        else:
+            known = {name: value for name, value in found.items() if value is not None}
+            found.update(dotenv.read_file(path, environment, known))
+    own = {
+        name: environment.get(name) if value is None else value
+        for name, value in (service.get("environment") or {}).items()
+    }
+    if found or own:
+        service["environment"] = {**found, **own}
+
+
+def _read_label_files(service: Tree) -> None:
+    found: dict[str, str] = {}
+    for path in service.get("label_file") or ():
+        if not os.path.exists(path):
+            raise ComposeError(f"label file {path} not found: stat {path}: no such file or directory")
+        found.update(dotenv.read_file(path, {}))
+    if found:
+        service["labels"] = {**found, **(service.get("labels") or {})}

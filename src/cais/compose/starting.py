@@ -1,0 +1,142 @@
+"""Starting the containers of a project, each behind what it depends on."""
+
+from __future__ import annotations
+
+import time
+
+from cais.compose.errors import ComposeError
+from cais.compose.hooks import run_hook
+from cais.compose.injection import inject
+from cais.compose.parallel import Task, each
+from cais.compose.report import DONE, ERROR, WORKING, Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from cais.compose.document import Tree
+    from cais.compose.engines import Engines
+    from cais.compose.model import Project
+    from cais.compose.observed import Container
+    from cais.compose.report import Reporter
+
+STARTED, HEALTHY, COMPLETED = "service_started", "service_healthy", "service_completed_successfully"
+RUNNING_OR_HEALTHY = "running_or_healthy"
+_SETTLED_SECONDS = 0.5  # after which a container without a check of its health is thought to run
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 0.25
+
+
+class Starting:
+    """Starts containers; `containers` is by service, and may grow while tasks run."""
+
+    def __init__(
+        self,
+        engines: Engines,
+        project: Project,
+        reporter: Reporter,
+        containers: Mapping[str, list[Container]],
+        deadline: float | None = None,
+    ) -> None:
+        """`deadline`, of the monotonic clock, ends the waiting for conditions."""
+        self._engines = engines
+        self._project = project
+        self._reporter = reporter
+        self._containers = containers
+        self._deadline = deadline
+
+    def tasks(self) -> dict[str, Task]:
+        """`start:NAME` for each service; it comes behind `create:NAME`, where there is such a task."""
+        tasks = {}
+        for name in self._project.ordered():
+            after = [f"create:{name}", *(f"start:{other}" for other in self._project.dependencies(name))]
+            tasks[f"start:{name}"] = Task(lambda name=name: self.service(name), after)  # type: ignore[misc]
+        return tasks
+
+    def service(self, name: str) -> None:
+        """Start what does not run of a service. Raises ComposeError and EngineError."""
+        self.await_dependencies(name)
+        for container in self._containers.get(name, []):
+            if container.state not in {"running", "restarting"}:
+                self.start(name, container)
+
+    def await_dependencies(self, name: str) -> None:
+        """Wait until what a service depends on is as the service wants it. Raises ComposeError."""
+        for other, entry in self._project.dependencies(name).items():
+            self._await_dependency(other, entry)
+
+    def start(self, name: str, container: Container) -> None:
+        service = self._project.services[name]
+        with Step(self._reporter, container.resource, "Starting", "Started"):
+            if container.state == "paused":
+                self._engines.post(f"/containers/{container.identity}/unpause")
+            else:
+                inject(self._engines, self._project, service, container.identity)
+                self._engines.post(f"/containers/{container.identity}/start")
+            for hook in service.get("post_start") or ():
+                run_hook(self._engines, container.identity, hook)
+        container.state = "running"
+
+    def _await_dependency(self, name: str, entry: Tree) -> None:
+        condition = entry.get("condition", STARTED)
+        if condition == STARTED or not self._project.scale(name) or self._project.services[name].get("provider"):
+            return
+        try:
+            self.await_condition(name, condition)
+        except ComposeError as error:
+            if entry.get("required", True):
+                raise
+            self._reporter.warn(f"optional dependency {name!r} failed to start: {error}")
+
+    def await_condition(self, name: str, condition: str) -> None:
+        """Wait until all containers of a service are as they should. Raises ComposeError."""
+        containers = self._containers.get(name, [])
+        if not containers:
+            raise ComposeError(f"missing dependency {name}")
+        each(containers, lambda container: self._await(name, container, condition))
+
+    def _await(self, name: str, container: Container, condition: str) -> None:
+        self._reporter.on(container.resource, "Waiting", WORKING)
+        pause, begun = _FIRST_PAUSE_SECONDS, time.monotonic()
+        while True:
+            state = self._engines.get(f"/containers/{container.identity}/json")["State"]
+            try:
+                done = _is_met(name, container, state, condition)
+            except ComposeError as error:
+                self._reporter.on(container.resource, "Error", ERROR, error.message)
+                raise
+            if done == "Healthy" and not state.get("Health") and time.monotonic() - begun < _SETTLED_SECONDS:
+                done = ""  # it may be one that fails at once
+            if done:
+                self._reporter.on(container.resource, done, DONE)
+                return
+            if self._deadline is not None and time.monotonic() > self._deadline:
+                raise ComposeError("timeout waiting for dependencies")
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
+
+
+def _is_met(name: str, container: Container, state: Any, condition: str) -> str:
+    """The word for what the container has become, or "". Raises ComposeError when it will not become that."""
+    if condition == COMPLETED:
+        if state["Status"] != "exited":
+            return ""
+        if code := state["ExitCode"]:
+            raise ComposeError(f'service "{name}" didn\'t complete successfully: exit {code}')
+        return "Exited"
+    health = (state.get("Health") or {}).get("Status", "")
+    if state["Status"] == "exited":
+        failed = f"dependency failed to start: container {container.name} exited ({state['ExitCode']})"
+        if condition == RUNNING_OR_HEALTHY:
+            failed = f"container {container.name} exited ({state['ExitCode']})"
+        raise ComposeError(failed)
+    if health == "unhealthy":
+        words = f"container {container.name} is unhealthy"
+        raise ComposeError(words if condition == RUNNING_OR_HEALTHY else f"dependency failed to start: {words}")
+    if health == "healthy":
+        return "Healthy"
+    if not health or health == "none":
+        if condition == RUNNING_OR_HEALTHY:
+            return "Healthy" if state["Status"] == "running" else ""
+        raise ComposeError(f"dependency failed to start: container {container.name} has no healthcheck configured")
+    return ""
