@@ -171,7 +171,7 @@ def test_links_of_the_host_s_own(caisd: Daemon, lan: Lan, driver: str, options: 
     if not lan.can_have(driver):
         pytest.skip(f"this kernel has no {driver}")
     prefix = lan.address.rpartition(".")[0]
-    subnet = ["--subnet", f"{prefix}.0/24", "--gateway", lan.address]
+    subnet = ["--subnet", f"{prefix}.0/24", "--gateway", lan.address, "--aux-address", f"host={lan.host}"]
     caisd.docker_output("network", "create", "-d", driver, "-o", f"parent={lan.link}", *options, *subnet, "wire")
     own = idle(caisd, "c1", "--network", "wire", "--ip", f"{prefix}.77")
     if options == ["-o", "ipvlan_mode=l3"]:  # a neighbour must be told where such a container is
@@ -274,6 +274,19 @@ def test_networks_and_addresses_survive_a_crash(private_caisd: Daemon, lan: Lan)
     assert lan.fetch(f"http://{lan.host}:18130") == "first"
     daemon.docker_output("rm", "-f", "first")
     assert fetch("http://127.0.0.1:18130") == ""
+
+
+def test_an_address_is_known_as_soon_as_it_is_used(private_caisd: Daemon) -> None:
+    daemon = private_caisd
+    given = set()
+    for number in range(4):
+        daemon.docker_output("run", "-d", "--name", f"c{number}", "busybox", "sleep", "1000")
+        daemon.kill()
+        daemon.start()
+        own = address(daemon, f"c{number}")
+        assert f" {own}/" in inside(daemon, f"c{number}", "ip -o -4 addr show eth0")
+        given.add(own)
+    assert len(given) == 4
 
 
 def test_what_is_taken_from_the_host_is_made_again(private_caisd: Daemon, lan: Lan) -> None:
