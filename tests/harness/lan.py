@@ -77,6 +77,12 @@ class Lan:
         """What a web server answers there; "" when it does not in time."""
         return self.run("timeout", str(seconds), "busybox", "wget", "-q", "-O", "-", url).stdout.strip()
 
+    def can_have(self, kind: str) -> bool:
+        """Whether the kernel knows links of this kind."""
+        made = self.run("ip", "link", "add", "probe", "link", "eth0", "type", kind).returncode == 0
+        self.run("ip", "link", "delete", "probe")
+        return made
+
     def serve(self, port: int) -> None:
         """Start a web server there that answers with the address of whoever asks."""
         server = self.start("python3", "-c", _ECHO, self.address, str(port))

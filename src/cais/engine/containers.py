@@ -133,6 +133,13 @@ class Containers:
             raise NotFound(f"No such container: {reference}")
         return self._by_id[found[0]]
 
+    def find_or_none(self, reference: str) -> Container | None:
+        """As `find`; None where there is none, or more than one."""
+        try:
+            return self.find(reference)
+        except CaisError:
+            return None
+
     async def create(self, request: CreateRequest, name: str, platform: str = "") -> tuple[Container, list[str]]:
         """Makes a container; returns it and warnings for the user. An empty name is replaced by a random one.
 
@@ -216,6 +223,8 @@ class Containers:
     async def flush(self) -> None:
         """Writes what is not written yet; what cannot be written now is written later."""
         await self._write_dirty()
+        with contextlib.suppress(Unavailable):
+            await self._database.run(lambda _: None)  # what another has begun to write is written too
 
     async def rename(self, container: Container, name: str) -> None:
         """Gives the container another name. Raises InvalidArgument, Conflict when the name is taken."""

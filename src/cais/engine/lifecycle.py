@@ -378,10 +378,16 @@ class Lifecycle:
         joined = joining.join(container, self._containers, self._images.folders_of)
         await self._volumes.use(container.id, container.record.mounts)
         network = self._endpoints.begin(container)
-        request = await asyncio.to_thread(
+        prepared = asyncio.to_thread(
             starting.prepare, container.record, self._host, self._settings, folder, lower, joined=joined,
             network=network, around=self._endpoints.surroundings(container),
         )  # fmt: skip
+        if network is not None and network.links:
+            # An engine that finds the container running must know its addresses, lest it give them twice.
+            self._containers.save(container)
+            request, _ = await asyncio.gather(prepared, self._containers.flush())
+        else:
+            request = await prepared
         clients = [
             Attachment(item.connection.fileno(), item.stdin, item.stdout, item.stderr, item.framed, item.detach_keys)
             for item in container.waiting_clients

@@ -89,6 +89,7 @@ class Endpoints:
             raise type(error)(_FAILED + error.message) from error
 
     def _begin(self, container: Container) -> NetworkPlan:
+        self._links(container, starting=True)
         for name, endpoint in container.record.endpoints.items():
             network = self._networks.find(endpoint.network_id or name)
             if network.record.driver != "null":
@@ -160,8 +161,11 @@ class Endpoints:
         """Gives the containers that were adopted what they lack: links, and somebody who answers for names."""
         names = await asyncio.to_thread(self._networks.bridges.names)
         for container in self._containers:
+            if not container.running:
+                self.end(container)  # what a start that was cut off had been given
+                continue
             lost = self._lost(container, names)
-            if lost or (container.running and self._wants_resolver(container)):
+            if lost or self._wants_resolver(container):
                 await self._restore(container, lost)
 
     async def repair(self, gone: set[str]) -> None:
@@ -225,6 +229,8 @@ class Endpoints:
                 gateways=self._gateways(container),
                 resolver=self._wants_resolver(container) and container.id not in self._resolvers,
             )
+            self._containers.save(container)
+            await self._containers.flush()
             await self._change(container, plan)
         except BaseException:
             self._detach(container, endpoint)
@@ -234,7 +240,7 @@ class Endpoints:
             self._move_ports(container)
         await self._refresh(container, earlier)
 
-    async def disconnect(self, container: Container, network: Network, force: bool = False) -> None:
+    async def disconnect(self, container: Container, network: Network) -> None:
         """Takes a container off a network. The caller holds its lock. Raises InvalidArgument, Forbidden."""
         record = container.record
         if record.host_config.NetworkMode == "host" or network.name == "host":
@@ -264,7 +270,7 @@ class Endpoints:
                 network.rename(container.id, self._names(container, endpoint, network))
 
     def surroundings(self, container: Container) -> etcfiles.Surroundings:
-        """What the files in a container's /etc say of its networks. Raises Conflict for a link that leads nowhere."""
+        """What the files in a container's /etc say of its networks."""
         record = container.record
         mode = record.host_config.NetworkMode
         if mode == "host":
@@ -281,16 +287,21 @@ class Endpoints:
             reaches_ipv6=any(live.ipv6 for live in lives),
         )
 
-    def _links(self, container: Container) -> list[etcfiles.Link]:
-        """The containers that one on the default bridge knows by names of its own; elsewhere the resolver has them."""
+    def _links(self, container: Container, *, starting: bool = False) -> list[etcfiles.Link]:
+        """The containers that one on the default bridge knows by names of its own; elsewhere the resolver has them.
+
+        Raises Conflict, when the container is starting, for one that does not run; else it is left out.
+        """
         found: list[etcfiles.Link] = []
         if "bridge" not in container.record.endpoints:
             return found
         for link in container.record.host_config.Links or ():
             name, alias = joining.link_parts(link)
-            other = self._containers.find(name)
-            endpoint = other.record.endpoints.get("bridge")
-            if endpoint is None or endpoint.live is None:
+            other = self._containers.find_or_none(name)
+            endpoint = other.record.endpoints.get("bridge") if other is not None else None
+            if other is None or endpoint is None or endpoint.live is None:
+                if not starting:
+                    continue
                 raise Conflict(f"Cannot link to a non running container: /{name} AS /{container.name}/{alias}")
             addresses = [endpoint.live.ipv4] if endpoint.live.ipv4 else []
             found.append(etcfiles.Link(alias, other.name, other.record.config.Hostname, addresses))
@@ -306,12 +317,12 @@ class Endpoints:
         live = Attached(endpoint_id=secrets.token_hex(32))
         if network.record.driver != "host":
             check_addresses(network, wanted)
-            live.ipv4, live.ipv6 = self._addresses(network, wanted)
-            live.mac = wanted.MacAddress or self._own_mac(container, network) or ipam.mac_of(live.ipv4 or live.ipv6)
-            live.link = self._link_name(container, network)
             if network.record.driver == "bridge":
                 live.host_link = f"veth{secrets.token_hex(4)[:7]}"
                 live.bridge = self._bridge(network)
+            live.ipv4, live.ipv6 = self._addresses(network, wanted)
+            live.mac = wanted.MacAddress or self._own_mac(container, network) or ipam.mac_of(live.ipv4 or live.ipv6)
+            live.link = self._link_name(container, network)
         endpoint.live, endpoint.network_id = live, network.id
         network.join(Member(container, live, self._names(container, endpoint, network)))
         self._emit(network, "connect", container)
