@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 
 from cais.cli.command import Command, CommandError
 from cais.cli.compose.attached import Attached
 from cais.cli.compose.call import for_compose
 from cais.cli.compose.printing import Printer
+from cais.cli.compose.progress import warn
 from cais.cli.compose.sources import Sources
 from cais.cli.compose.stopping import stop_gracefully
 from cais.cli.flags import Flag, number, switch, text_list
-from cais.cli.output import out
+from cais.cli.output import STDERR, STDIN, err, out
 from cais.compose.bringing import Bringing
 from cais.compose.creation import DIVERGED, FORCE, NEVER, Choices
 from cais.compose.ending import Ending
@@ -80,7 +83,20 @@ def _choices(call: Call) -> Choices:
         dependencies = FORCE
     inherits = not ("renew-anon-volumes" in given.given and given.on("renew-anon-volumes"))
     timeout = call.timeout() if "timeout" in given.given else None
-    return Choices(call.arguments, named=named, dependencies=dependencies, inherits=inherits, timeout_seconds=timeout)
+    choices = Choices(
+        call.arguments, named=named, dependencies=dependencies, inherits=inherits, timeout_seconds=timeout
+    )
+    choices.replaces_volumes = _confirmed if not given.on("yes") else lambda _question: True
+    return choices
+
+
+def _confirmed(question: str) -> bool:
+    """What the user answers, at a terminal; elsewhere no data are thrown away."""
+    if not (os.isatty(STDIN) and os.isatty(STDERR)):
+        warn(f"{question} Not without --yes")
+        return False
+    err(f"{question} [y/N] ", end="")
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _bringing(call: Call, project: Project) -> Bringing:
@@ -150,6 +166,8 @@ def _check_up(call: Call) -> None:
     if given.on("detach") and aborts:
         flag = "abort-on-container-exit" if given.on("abort-on-container-exit") else "abort-on-container-failure"
         raise CommandError(f"--detach and --{flag} are incompatible")
+    if given.on("menu"):
+        warn("there is no menu in this version: --menu is ignored")
     if given.on("detach") and given.on("watch"):
         raise CommandError("--detach and --watch are incompatible")
     if given.on("detach") and given.texts("attach"):
