@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from cais.compose.creation import Creation
-from cais.compose.ending import Ending
 from cais.compose.images import Images
 from cais.compose.infrastructure import Infrastructure
 from cais.compose.observed import INCLUDED, containers
@@ -93,6 +92,8 @@ class Bringing:
         if not orphans or (ignored and not remove):
             return
         if remove:
+            from cais.compose.ending import Ending  # noqa: PLC0415 -- seldom needed
+
             Ending(self._engines, self._project, self._reporter).stop_and_remove(orphans, volumes=False)
             return
         names = " ".join(one.name for one in orphans)
@@ -114,6 +115,8 @@ class Bringing:
         ]
         if not networks and not volumes:
             return own
+        from cais.compose.ending import Ending  # noqa: PLC0415 -- seldom needed
+
         users = [one for one in own if self._uses(one, networks, volumes)]
         Ending(self._engines, self._project, self._reporter).stop_and_remove(users, volumes=False)
         each(networks, infrastructure.remove_network)

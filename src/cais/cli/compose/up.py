@@ -7,23 +7,20 @@ import sys
 import time
 
 from cais.cli.command import Command, CommandError
-from cais.cli.compose.attached import Attached
 from cais.cli.compose.call import for_compose
-from cais.cli.compose.printing import Printer
 from cais.cli.compose.progress import warn
 from cais.cli.compose.sources import Sources
-from cais.cli.compose.stopping import stop_gracefully
 from cais.cli.flags import Flag, number, switch, text_list
 from cais.cli.output import STDERR, STDIN, err, out
 from cais.compose.bringing import Bringing
 from cais.compose.creation import DIVERGED, FORCE, NEVER, Choices
-from cais.compose.ending import Ending
 from cais.compose.errors import ComposeError
 from cais.compose.images import Policy
 from cais.compose.starting import RUNNING_OR_HEALTHY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from cais.cli.compose.attached import Attached
     from cais.cli.compose.call import Call
     from cais.compose.model import Project
     from cais.compose.observed import Container
@@ -115,6 +112,9 @@ def _up(call: Call) -> int:
     shown = _shown_services(call, project) if follows else []
 
     def before_start(containers: list[Container]) -> None:
+        from cais.cli.compose.attached import Attached  # noqa: PLC0415 -- only in the foreground
+        from cais.cli.compose.printing import Printer  # noqa: PLC0415
+
         printer = Printer(prefixes=not given.on("no-log-prefix"), colours=call.colours(plain=given.on("no-color")))
         follower = Attached(call.engines, project.name, printer, shown, timestamps=given.on("timestamps"))
         names = [one.name_in(project.name) for one in containers if one.service in shown]
@@ -202,6 +202,8 @@ def _follow(call: Call, project: Project, attached: Attached) -> int:
         return _interrupted(call, project)
     if not aborts and not given.on("abort-on-container-failure"):
         return 0
+    from cais.compose.ending import Ending  # noqa: PLC0415
+
     call.progress.begin("stop")
     call.progress.on("Compose", "Stopping", 2, "Aborting on container exit...")
     try:
@@ -216,6 +218,8 @@ def _follow(call: Call, project: Project, attached: Attached) -> int:
 
 
 def _interrupted(call: Call, project: Project) -> int:
+    from cais.cli.compose.stopping import stop_gracefully  # noqa: PLC0415
+
     stop_gracefully(call, project)
     return 130
 
