@@ -177,7 +177,7 @@ class Volumes:
             for volume in sorted(self, key=lambda item: item.name):
                 if not (everything or volume.anonymous) or not _passes(volume, filters) or self.users(volume.name):
                     continue
-                size = await self.size_bytes(volume)
+                size = 0 if volume.options else await asyncio.to_thread(disk_bytes, volume.mount_point, allocated=True)
                 try:
                     await self.remove(volume.name)
                 except (Conflict, NotFound):
