@@ -82,3 +82,14 @@ def test_a_service_with_packages_a_user_and_a_health_check(debian: Daemon, tmp_p
     again = build(debian, tmp_path, "service")
     assert again.stdout.count("Using cache") == 4
     assert debian.docker_output("run", "--rm", "service") == "changed"
+
+
+@pytest.mark.timeout(600)
+def test_packages_are_fetched_and_installed_from_a_container_s_network(debian: Daemon) -> None:
+    script = (
+        "apt-get update -q && apt-get install -qy --no-install-recommends iputils-ping && "
+        "ping -c 1 -W 2 host.docker.internal"
+    )
+    installed = debian.docker("run", "--rm", DEBIAN, "sh", "-c", script, timeout_seconds=150)
+    assert installed.returncode == 0, installed.stdout[-2000:] + installed.stderr
+    assert " 0% packet loss" in installed.stdout
