@@ -8,12 +8,14 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import builds, compose, images, life, networks
+from bench import builds, compose, data, images, life, networks
 from bench import figures as starts
 from bench.engines import Caisd, Docker, Engine, RunningDocker
 from bench.figures import MIB, Bench, Figure
 
-FIGURES = starts.FIGURES | life.FIGURES | images.FIGURES | networks.FIGURES | builds.FIGURES | compose.FIGURES
+FIGURES = (
+    starts.FIGURES | life.FIGURES | images.FIGURES | networks.FIGURES | data.FIGURES | builds.FIGURES | compose.FIGURES
+)
 
 
 def _numbers(text: str) -> list[int]:

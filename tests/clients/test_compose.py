@@ -403,6 +403,34 @@ def test_orphans_are_named_and_removed_when_asked(project: Project) -> None:
     assert sorted(project.containers()) == ["web-1"]
 
 
+def test_a_changed_network_is_made_anew_and_a_changed_volume_only_when_allowed(project: Project) -> None:
+    text = TWO + "networks: {default: {labels: {v: '1'}}}\n"
+    project.write(text.replace("volumes: {data: }", "volumes: {data: {labels: {v: '1'}}}"))
+    project.good("up", "-d")
+    project.good("exec", "web", "sh", "-c", "echo kept > /data/file")
+    project.write(text.replace("volumes: {data: }", "volumes: {data: {labels: {v: '2'}}}").replace("v: '1'", "v: '3'"))
+    done = project.run("up", "-d")
+    assert f"Network {project.name}_default Removed" in done.stderr
+    assert "exists but doesn't match configuration in compose file" in done.stderr
+    assert project.good("exec", "web", "cat", "/data/file") == "kept\n"
+    done = project.run("up", "-d", "--yes")
+    assert f"Volume {project.name}_data Removed" in done.stderr
+    assert project.run("exec", "web", "cat", "/data/file").returncode == 1
+
+
+def test_what_wants_to_be_restarted_with_its_dependency_is(project: Project) -> None:
+    text = TWO.replace("depends_on: [db]", "depends_on: {db: {condition: service_started, restart: true}}")
+    project.write(text)
+    project.good("up", "-d")
+    before = project.engine.inspect(f"{project.name}-web-1")["State"]["StartedAt"].text
+    project.write(text.replace("red", "blue"))
+    project.good("up", "-d")
+    between = project.engine.inspect(f"{project.name}-web-1")["State"]["StartedAt"].text
+    assert between > before
+    project.good("restart", "-t", "0", "db")
+    assert project.engine.inspect(f"{project.name}-web-1")["State"]["StartedAt"].text > between
+
+
 def test_external_resources_have_to_exist(project: Project) -> None:
     project.write(
         "services: {a: {image: busybox, command: 'true', networks: [n]}}\n"

@@ -239,3 +239,8 @@ def _listed(folder: str) -> list[str]:
         return os.listdir(folder)
     except OSError:  # absent, or a process that is gone
         return []
+
+
+def mounts_below(folder: Path) -> list[str]:
+    """The lines of mountinfo that name something in a folder."""
+    return [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f"{folder}/" in line]

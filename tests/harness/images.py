@@ -26,14 +26,16 @@ class RootFilesystem:
         self._buffer = io.BytesIO()
         self._archive = tarfile.open(fileobj=self._buffer, mode="w", format=tarfile.PAX_FORMAT)
 
-    def folder(self, name: str, mode: int = 0o755) -> None:
+    def folder(self, name: str, mode: int = 0o755, owner: tuple[int, int] = (0, 0)) -> None:
         entry = tarfile.TarInfo(name)
         entry.type, entry.mode = tarfile.DIRTYPE, mode
+        entry.uid, entry.gid = owner
         self._archive.addfile(entry)
 
-    def file(self, name: str, content: bytes, mode: int = 0o644) -> None:
+    def file(self, name: str, content: bytes, mode: int = 0o644, owner: tuple[int, int] = (0, 0)) -> None:
         entry = tarfile.TarInfo(name)
         entry.size, entry.mode = len(content), mode
+        entry.uid, entry.gid = owner
         self._archive.addfile(entry, io.BytesIO(content))
 
     def link(self, name: str, target: str) -> None:

@@ -133,6 +133,20 @@ def test_listing_and_pruning(daemon: Daemon) -> None:
         assert daemon.ask("POST", f"/build/prune?{query}").status == status
 
 
+def test_what_is_told_to_those_who_watch(daemon: Daemon) -> None:
+    since = time.time()
+    made = build(daemon, "FROM busybox\nLABEL a=b", t=["one", "two"])
+    daemon.ask("POST", "/build/prune?all=1")
+    answer = daemon.ask("GET", f"/events?since={since:.6f}&until={time.time():.6f}")
+    told = [Json(json.loads(line)) for line in answer.body.splitlines()]
+    assert [(event["Type"].text, event["Action"].text) for event in told] == [
+        ("image", "tag"), ("image", "tag"), ("image", "build"), ("builder", "prune")
+    ]  # fmt: skip
+    attributes = told[2]["Actor"]
+    assert attributes["ID"].text == made.image
+    assert attributes["Attributes"].value == {"name": made.image, "a": "b"}
+
+
 def test_a_build_is_the_same_with_source_date_epoch(daemon: Daemon) -> None:
     text = (
         "FROM scratch AS s\nCOPY a /a\n"

@@ -18,17 +18,8 @@ from tests.harness.engine import Daemon
 
 
 @pytest.fixture
-def daemon(caisd: Daemon) -> Iterator[Daemon]:
-    before = _images(caisd)
-    yield caisd
-    caisd.remove_containers()
-    for image in _images(caisd) - before:
-        caisd.ask("DELETE", f"/images/{image}?force=1")
-    assert caisd.ask("POST", "/build/prune?all=1").status == 200
-
-
-def _images(daemon: Daemon) -> set[str]:
-    return {image["Id"].text for image in daemon.ask("GET", "/images/json?all=1").json.items}
+def daemon(build_daemon: Daemon) -> Daemon:
+    return build_daemon
 
 
 @pytest.fixture

@@ -53,11 +53,17 @@ def test_containers_that_are_not_removed() -> None:
     assert "Removing" not in text
 
 
-def test_a_failure_shows_what_was_held_back() -> None:
+def test_a_failure_shows_what_the_step_has_told() -> None:
     events = (
         Started(1), Started(3), Finished(3, ID, image=ID), Started(4), Output(4, "note", b"last words\n"),
         Finished(4, error="failed"),
     )  # fmt: skip
     assert "last words" not in told(*events)[0]
     text, _ = told(*events, failed=True)
-    assert text == "Step 1/4 : FROM a\nStep 3/4 : FROM b\n ---> 0123456789ab\nStep 4/4 : COPY c /\nlast words\n"
+    assert text == "Step 1/4 : FROM a\nStep 4/4 : COPY c /\nlast words\n"
+
+
+def test_nothing_is_told_behind_a_failure() -> None:
+    events = (Finished(1, ID, image=ID), Finished(3, ID, image=ID), Started(2, "c" * 64), Finished(2, error="failed"))
+    text, _ = told(*events, failed=True)
+    assert text.endswith("Step 2/4 : RUN x\n ---> Running in cccccccccccc\n")

@@ -25,6 +25,7 @@ from cais.api.image_extensions import ImageExtensionHandlers
 from cais.api.networks import NetworkHandlers
 from cais.api.registries import RegistryHandlers
 from cais.api.system import SystemHandlers
+from cais.api.volume_backup import VolumeBackupHandlers
 from cais.api.volumes import VolumeHandlers
 from cais.build.builder import Builder
 from cais.engine.engine import Engine
@@ -38,6 +39,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 VERSION_PREFIX: Final = "/v{version:[0-9]+[.][0-9]+}"
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 MAX_HEADER_BYTES: Final = 256 * 1024
+READ_BYTES: Final = 512 * 1024  # of a request's body that may wait: more than comes at once, or reading stops each time
 SHUTDOWN_SECONDS: Final = 5.0
 HEARING_SECONDS: Final = 0.5
 
@@ -73,6 +75,7 @@ class ApiServer:
             tcp_keepalive=False,
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
+            read_bufsize=READ_BYTES,
         )
         await self._runner.setup()
         loop = asyncio.get_running_loop()
@@ -123,6 +126,7 @@ class ApiServer:
             *BuildHandlers(self._builder).routes(),
             *SystemHandlers(self._engine, self._builder.cache).routes(),
             *VolumeHandlers(self._engine.volumes).routes(),
+            *VolumeBackupHandlers(self._engine.backup).routes(),
             *NetworkHandlers(self._engine).routes(),
             *RegistryHandlers(self._engine.images.registries).routes(),
             *images.routes(self._engine.images),

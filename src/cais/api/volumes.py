@@ -4,13 +4,16 @@ from typing import Any
 
 from aiohttp import web
 
-from cais.api.http import bool_query, empty_answer, filters_query, json_answer, read_json
+from cais.api.http import api_version, bool_query, empty_answer, filters_query, json_answer, read_json
 from cais.engine.models import timestamp
 from cais.engine.volume import DRIVER, SCOPE, Volume, VolumeRequest
 from cais.engine.volumes import Volumes
 from cais.errors import Unavailable
 
 Json = dict[str, Any]
+
+PRUNES_ANONYMOUS = (1, 42)
+"""From this version on a prune is for volumes without a name, unless it says otherwise."""
 
 
 class VolumeHandlers:
@@ -56,7 +59,8 @@ class VolumeHandlers:
 
     async def prune(self, request: web.Request) -> web.StreamResponse:
         """POST /volumes/prune"""
-        pruned = await self._volumes.prune(filters_query(request))
+        everything = api_version(request) < PRUNES_ANONYMOUS
+        pruned = await self._volumes.prune(filters_query(request), everything=everything)
         return json_answer({"VolumesDeleted": pruned.names or None, "SpaceReclaimed": pruned.bytes})
 
 
@@ -65,12 +69,16 @@ def shown(volume: Volume) -> Json:
     return {
         "CreatedAt": timestamp(volume.record.created_ns // 1_000_000_000 * 1_000_000_000),
         "Driver": DRIVER,
-        "Labels": volume.record.labels,
+        "Labels": _ordered(volume.record.labels),
         "Mountpoint": str(volume.mount_point),
         "Name": volume.name,
-        "Options": volume.record.options,
+        "Options": _ordered(volume.record.options),
         "Scope": SCOPE,
     }
+
+
+def _ordered(given: dict[str, str] | None) -> dict[str, str] | None:
+    return given and dict(sorted(given.items()))
 
 
 async def with_usage(volumes: Volumes) -> list[Json]:

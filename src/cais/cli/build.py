@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cais.cli.build_output import Output
     from cais.client.http import Response
     from cais.client.model import ProgressMessage
 
@@ -27,8 +28,8 @@ _DEFAULT, _GENERATED = "Dockerfile", ".dockerfile."
 
 def _build(call: Invocation) -> int:
     given = call.flags
-    _check_supported(call)
     outputs = parse_outputs(given) if given.on("push") or given.texts("output") else []
+    _check_supported(call, outputs)
     context = open_context(call.arguments[0], given.text("file"))
     try:
         if given.on("check"):
@@ -43,13 +44,14 @@ def _build(call: Invocation) -> int:
         context.close()
 
 
-def _check_supported(call: Invocation) -> None:
+def _check_supported(call: Invocation, outputs: list[Output]) -> None:
     """Refuse what only a Cais can do where the engine is another one."""
     given = call.flags
     if given.on("load") and given.on("push"):
         raise CommandError("push and load may not be set together at the moment")
     wanted = [name for name in ("secret", "ssh", "build-context", "no-cache-filter", "cache-to") if given.texts(name)]
     wanted += ["cache-from"] if any("=" in text for text in given.texts("cache-from")) else []
+    wanted += [f"output type={output.kind}" for output in outputs if output.kind in ("local", "tar")]
     if wanted and not call.engine.is_cais():
         raise CommandError(f"--{wanted[0]} is not supported by this engine, which is not a Cais")
 

@@ -189,7 +189,7 @@ class Live(View):
     def _picture(self, columns: int, *, final: bool) -> list[str]:
         steps = self.steps
         if not steps.all:
-            if not steps.sent_bytes or final:
+            if not steps.sent_bytes or final or self.text:
                 return []
             return [f"[+] Sending the context, {human_size(steps.sent_bytes, 4)}"]
         elapsed = time.monotonic() - steps.began

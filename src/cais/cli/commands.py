@@ -239,7 +239,10 @@ GROUPS: dict[str, tuple[str, dict[str, Entry]]] = {
     "volume": (
         "Manage volumes",
         {
+            "clone": Entry("volume_backup", "CLONE", "Make a volume with the content of another one"),
             "create": Entry("volumes", "CREATE", "Create a volume"),
+            "export": Entry("volume_backup", "EXPORT", "Write the content of a volume to a tar archive"),
+            "import": Entry("volume_backup", "IMPORT", "Make a volume of a tar archive"),
             "inspect": Entry("inspect", "INSPECT_VOLUME", "Display detailed information on one or more volumes"),
             "ls": Entry("volumes", "LIST", "List volumes"),
             "prune": Entry("prune", "PRUNE_VOLUMES", "Remove unused local volumes"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 
 from cais.cli.command import Command, CommandError, Invocation
 from cais.cli.copy_paths import (
@@ -17,8 +16,9 @@ from cais.cli.copy_paths import (
     split_argument,
     target_of,
 )
+from cais.cli.counted import Counted
 from cais.cli.flags import switch
-from cais.cli.output import STDERR, STDIN, STDOUT, err, write_all
+from cais.cli.output import STDIN, STDOUT, err, write_all
 from cais.cli.units import human_size
 from cais.client import containers
 from cais.client.errors import EngineError
@@ -26,13 +26,10 @@ from cais.client.http import blocks_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from cais.client.model import PathStat
 
 # Go's os.FileMode
 _FOLDER, _LINK, _DEVICE, _NO_REGULAR_FILE = 1 << 31, 1 << 27, 1 << 26, 1 << 25 | 1 << 24 | 1 << 19
-_SHOWN_SECONDS = 0.075
 
 
 def _copy(call: Invocation) -> int:
@@ -47,35 +44,6 @@ def _copy(call: Invocation) -> int:
     if to_container:
         return _copy_in(call, from_path, to_container, to_path)
     raise CommandError("must specify at least one container source")
-
-
-class _Counted:
-    """Blocks, and how many bytes they have had together, which a terminal is shown."""
-
-    def __init__(self, blocks: Iterable[bytes], title: str, *, shown: bool) -> None:
-        self._blocks = blocks
-        self._title = title
-        self._shown = shown and os.isatty(STDERR)
-        self.bytes = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        """The cursor's place is kept, and what is written there goes when the copy is done, as in Docker."""
-        if not self._shown:
-            for block in self._blocks:
-                self.bytes += len(block)
-                yield block
-            return
-        write_all(STDERR, b"\x1b7Preparing to copy...")
-        try:
-            due = 0.0
-            for block in self._blocks:
-                self.bytes += len(block)
-                if (now := time.monotonic()) >= due:
-                    due = now + _SHOWN_SECONDS
-                    write_all(STDERR, f"\x1b8\x1b[0K{self._title}{human_size(self.bytes, 3)}".encode())
-                yield block
-        finally:
-            write_all(STDERR, b"\x1b8\x1b[2K")
 
 
 def _is_quiet(call: Invocation) -> bool:
@@ -100,7 +68,7 @@ def _copy_out(call: Invocation, container: str, path: str, target: str) -> int:
 
     source = Place(path, exists=True, is_folder=bool(found["mode"] & _FOLDER), renamed=renamed)
     folder, _, new = placed(source, target_of(target))
-    counted = _Counted(answer.blocks(), "Copying from container - ", shown=not _is_quiet(call))
+    counted = Counted(answer.blocks(), "Copying from container - ", shown=not _is_quiet(call))
     unpack(counted, folder, found["name"], new)
     _tell(call, counted.bytes, target)
     return 0
@@ -129,7 +97,7 @@ def _copy_in(call: Invocation, source: str, container: str, target: str) -> int:
 
     taken = source_of(source, follow=call.flags.on("follow-link"))
     folder, _, name = placed(taken, place)
-    counted = _Counted(pack(taken.path, name), "Copying to container - ", shown=not _is_quiet(call))
+    counted = Counted(pack(taken.path, name), "Copying to container - ", shown=not _is_quiet(call))
     containers.copy_in(call.engine, container, folder, counted, as_user=as_user)
     _tell(call, counted.bytes, f"{container}:{path}")
     return 0

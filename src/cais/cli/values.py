@@ -153,12 +153,6 @@ def parse_env(text: str) -> str:
     return text
 
 
-def parse_pair(text: str) -> str:
-    if "=" not in text:
-        raise ValueError(f"{text} must be formatted as key=value")
-    return text
-
-
 def parse_label(text: str) -> str:
     name, _, _ = text.partition("=")
     if not name.strip():

@@ -85,7 +85,7 @@ CREATE = Command(
             "Set driver specific options",
             "o",
             "map",
-            values.parse_pair,
+            str,
             many=True,
             default_text="(default map[])",
         ),

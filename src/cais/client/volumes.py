@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cais.client.codec import loads
 from cais.client.engine import filters_text
 from cais.client.http import quote
 from cais.errors import InvalidArgument
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from cais.client.engine import Engine
+    from cais.client.http import Response
     from cais.client.model import VolumeDetail
 
 
@@ -22,7 +24,8 @@ def path(volume: str) -> str:
 
 
 def create(engine: Engine, name: str, driver: str, options: dict[str, str], labels: dict[str, str]) -> VolumeDetail:
-    content: dict[str, object] = {"Name": name, "Driver": driver, "DriverOpts": options, "Labels": labels}
+    content: dict[str, object] = {"Name": name, "Driver": driver}
+    content |= {key: value for key, value in (("DriverOpts", options), ("Labels", labels)) if value}
     found: VolumeDetail = engine.fetch("POST", "/volumes/create", None, content)
     return found
 
@@ -35,3 +38,21 @@ def select(engine: Engine, filters: Mapping[str, Iterable[str]]) -> list[VolumeD
 
 def remove(engine: Engine, name: str, *, force: bool) -> None:
     engine.call("DELETE", path(name), {"force": "1"} if force else None).read()
+
+
+def export(engine: Engine, name: str, *, pause: bool) -> Response:
+    """The content of a volume; the body is a tar archive, compressed with zstd."""
+    return engine.call("GET", f"/cais{path(name)}/export", {"pause": "1"} if pause else None)
+
+
+def import_archive(engine: Engine, name: str, blocks: Iterable[bytes]) -> VolumeDetail:
+    """A volume with what is in an archive."""
+    answer = engine.send_blocks("POST", f"/cais{path(name)}/import", {}, blocks, "application/octet-stream")
+    found: VolumeDetail = loads(answer.read())
+    return found
+
+
+def clone(engine: Engine, name: str, target: str, *, pause: bool) -> Response:
+    """The content of a volume in another one; the body is progress."""
+    query = {"to": target, **({"pause": "1"} if pause else {})}
+    return engine.call("POST", f"/cais{path(name)}/clone", query)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from cais.compose.errors import ComposeError
-from cais.compose.hooks import run_hook
 from cais.compose.injection import inject
 from cais.compose.parallel import Task, each
 from cais.compose.report import DONE, ERROR, WORKING, Step
@@ -74,6 +73,8 @@ class Starting:
                 inject(self._engines, self._project, service, container.identity)
                 self._engines.post(f"/containers/{container.identity}/start")
             for hook in service.get("post_start") or ():
+                from cais.compose.hooks import run_hook  # noqa: PLC0415 -- few services have any
+
                 run_hook(self._engines, container.identity, hook)
         container.state = "running"
 

@@ -1,9 +1,10 @@
-"""Decompressing a stream: gzip, zstd, bzip2 and xz are told by their first bytes, the rest is plain.
+"""Decompressing a stream: gzip, zstd, bzip2 and xz are told by their first bytes, the rest is plain. And making zstd.
 
 Every read gives a bounded piece, however much a compressed byte stands for. The libraries are imported
 when a stream needs them.
 """
 
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
@@ -226,3 +227,14 @@ class _ZstdFrame:
 
 
 _FORMATS: Final[dict[str, type[_Format]]] = {"gzip": _Gzip, "bzip2": _Bzip2, "xz": _Xz, "zstd": _Zstd}
+
+
+def zstd_compressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces as one zstd frame, in pieces; none is empty."""
+    from zstandard import ZstdCompressor  # noqa: PLC0415 -- as above
+
+    frame = ZstdCompressor(level=3, write_checksum=True).compressobj()
+    for piece in pieces:
+        if compressed := frame.compress(piece):
+            yield compressed
+    yield frame.flush()

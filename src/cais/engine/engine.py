@@ -47,6 +47,7 @@ from cais.engine.statefolder import StateFolder
 from cais.engine.tasks import Tasks
 from cais.engine.text import reason
 from cais.engine.trash import Trash
+from cais.engine.volume_backup import VolumeBackup
 from cais.engine.volumes import Volumes
 from cais.engine.work import to_the_end
 from cais.errors import CaisError, Conflict, Forbidden, Internal, Unavailable, Unsupported
@@ -87,6 +88,7 @@ class Engine:
         self.lifecycle: Lifecycle
         self.adjust: Adjustments
         self.copying: Copying
+        self.backup: VolumeBackup
         self.execs: Execs
         self._health: HealthChecks
 
@@ -285,6 +287,8 @@ class Engine:
         self.copying = Copying(
             settings=self.settings, containers=self.containers, images=self.images, events=self.events
         )
+        scratch = str(self.settings.trash)
+        self.backup = VolumeBackup(self.volumes, self.containers, self.adjust, self.events, scratch)
         self.images.users = self._users_of
         self.volumes.users = self._users_of_volume
         self.network_changes = NetworkChanges(self.networks, self.endpoints, self.containers, self.events)

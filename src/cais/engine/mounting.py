@@ -70,8 +70,12 @@ def _of_another(reference: str, containers: Known) -> list[MountPoint]:
     """The mounts of `CONTAINER[:MODE]`. Nothing of an image is copied to its volumes any more."""
     name, _, mode = reference.partition(":")
     read_write = check_mode(mode)
+    try:
+        other = containers.find(name)
+    except NotFound as error:  # what is not found when a container is made is its image
+        raise InvalidArgument(error.message) from error
     found = []
-    for mount in containers.find(name).record.mounts:
+    for mount in other.record.mounts:
         kept = mount.options
         options = MountOptions(
             copies=False, subpath=kept.subpath, creates=kept.creates, recursive=kept.recursive,

@@ -45,9 +45,8 @@ class Pruning:
             ids, total = [], 0
             for container in self._containers:
                 if _is_unused(container) and _passes(container, filters, until_ns):
-                    own = await asyncio.to_thread(
-                        disk_bytes, self._containers.folder(container.id) / "rw" / "diff"
-                    )  # fmt: skip
+                    diff = self._containers.folder(container.id) / "rw" / "diff"
+                    own = await asyncio.to_thread(disk_bytes, diff, allocated=True)
                     try:
                         await self._lifecycle.remove(container)
                     except (Conflict, NotFound):

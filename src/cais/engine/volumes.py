@@ -162,13 +162,13 @@ class Volumes:
         finally:
             volume.removing = False
 
-    async def prune(self, filters: Filters) -> PrunedVolumes:
-        """Removes volumes that no container has: anonymous ones, with the filter `all` every one.
+    async def prune(self, filters: Filters, *, everything: bool = False) -> PrunedVolumes:
+        """Removes volumes that no container has: anonymous ones, with the filter `all` or `everything` every one.
 
         Raises InvalidArgument, Conflict while another prune runs.
         """
         filters.validate(PRUNE_FILTERS)
-        everything = filters.boolean("all", default=False)
+        everything = filters.boolean("all", default=everything)
         if self._pruning:
             raise Conflict("a prune operation is already running")
         self._pruning = True
@@ -177,7 +177,7 @@ class Volumes:
             for volume in sorted(self, key=lambda item: item.name):
                 if not (everything or volume.anonymous) or not _passes(volume, filters) or self.users(volume.name):
                     continue
-                size = await self.size_bytes(volume)
+                size = 0 if volume.options else await asyncio.to_thread(disk_bytes, volume.mount_point, allocated=True)
                 try:
                     await self.remove(volume.name)
                 except (Conflict, NotFound):
@@ -253,6 +253,71 @@ class Volumes:
         finally:
             shutil.rmtree(staged, ignore_errors=True)
 
+    @asynccontextmanager
+    async def opened(self, volume: Volume) -> AsyncIterator[Path]:
+        """The folder with the volume's content, for the time of the block: mounted where it is a mount, and kept.
+
+        Raises Internal when it cannot be mounted.
+        """
+        user = f"engine-{secrets.token_hex(8)}"
+        volume.users.add(user)
+        volume.pending += 1
+        try:
+            await self._mount(volume)
+            yield volume.mount_point
+        finally:
+            volume.pending -= 1
+            volume.users.discard(user)
+            if volume.options:
+                await to_the_end(self._unmount(volume))
+
+    @asynccontextmanager
+    async def replacing(self, volume: Volume) -> AsyncIterator[str]:
+        """An empty folder that becomes the content of an empty volume at the end of the block, unless that fails.
+
+        Raises Conflict for a volume that is in use or not empty, Unsupported for one whose content is elsewhere.
+        """
+        if volume.options:
+            raise Unsupported(f"the content of volume {volume.name} is not the engine's: it has driver options")
+        staged = self._scratch / f"volume-{secrets.token_hex(8)}"
+        async with self._lock(volume):
+            self._check_replaceable(volume)
+            staged.mkdir(mode=0o755)
+            try:
+                yield str(staged)
+                self._check_replaceable(volume)
+                os.rename(staged, volume.mount_point)
+            finally:
+                await to_the_end(asyncio.to_thread(shutil.rmtree, staged, ignore_errors=True))
+
+    @asynccontextmanager
+    async def made(self, request: VolumeRequest) -> AsyncIterator[Volume]:
+        """The volume that is asked for, not removed for the time of the block; it goes if it is new and that fails."""
+        is_new = request.Name not in self._by_name
+        volume = await self.create(request)
+        volume.pending += 1
+        try:
+            yield volume
+        except BaseException:
+            if is_new and not self.users(volume.name):
+                await to_the_end(self._remove(volume))
+            raise
+        finally:
+            volume.pending -= 1
+
+    def _check_replaceable(self, volume: Volume) -> None:
+        users = self.users(volume.name)
+        if users or volume.users or volume.pending > 1:  # one of them is who asks
+            raise Conflict(f"volume {volume.name} is in use - [{', '.join(users)}]")
+        if any(volume.mount_point.iterdir()):
+            raise Conflict(f"volume {volume.name} is not empty: remove it first, or choose another name")
+
+    async def _mount(self, volume: Volume) -> None:
+        if volume.options:
+            async with self._lock(volume):
+                if not await asyncio.to_thread(volume_options.is_mounted, volume.mount_point):
+                    await asyncio.to_thread(volume_options.mount_volume, volume.options, volume.mount_point)
+
     async def use(self, container_id: str, mounts: Iterable[MountPoint], *, adopted: bool = False) -> None:
         """A container starts with its volumes: mounts those that are mounts. Raises NotFound, Internal."""
         for mount in mounts:
@@ -262,10 +327,7 @@ class Volumes:
             volume.users.add(container_id)
             if adopted:
                 continue
-            if volume.options:
-                async with self._lock(volume):
-                    if not await asyncio.to_thread(volume_options.is_mounted, volume.mount_point):
-                        await asyncio.to_thread(volume_options.mount_volume, volume.options, volume.mount_point)
+            await self._mount(volume)
             attributes = {
                 "container": container_id,
                 "destination": mount.Destination,

@@ -134,7 +134,7 @@ class Root:
     def _attach_bind(self, step: BindStep) -> None:
         fd = self._opened.pop(step.target, -1)
         if fd < 0:
-            fd = _source(step)
+            fd = _source(step, self.fd)
         attributes = step.attributes
         if attributes.attr_set:
             clear = MOUNT_ATTR__ATIME if attributes.attr_set & MOUNT_ATTR__ATIME else 0
@@ -267,7 +267,9 @@ def assemble(rootfs: RootFilesystem, mount_point: str, steps: tuple[MountStep, .
     for step in steps:
         if isinstance(step, BindStep) and step.attributes.propagation == MS_SHARED:
             with _named(f"mount {step.target}"):
-                opened[step.target] = _source(step)  # a peer of the host's mount, as it is no more after the next line
+                opened[step.target] = _source(
+                    step, -1
+                )  # a peer of the host's mount, as it is no more after the next line
     mount.mount("", "/", None, MS_SLAVE | MS_REC)
     if rootfs.volatile:
         _allow_reuse(rootfs.work)
@@ -328,26 +330,38 @@ def _allow_reuse(work: str) -> None:
             pass
 
 
-def _source(step: BindStep) -> int:
+def _source(step: BindStep, root_fd: int) -> int:
     """A detached copy of what is to be shown. Raises: OSError, StartFailed."""
     if step.namespace:
         return _tmpfs_of(step.namespace, step.source)
     if step.layers:
         tree = merged(step.layers, mount.MOUNT_ATTR_RDONLY)
-    elif step.subpath:
-        tree = os.open(step.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    else:
-        return mount.open_tree(AT_FDCWD, step.source, recursive=step.recursive)
+        if not step.subpath:
+            return tree
+        # a part of what is mounted nowhere cannot be copied: it is mounted on the root for a moment
+        mount.move_mount(tree, root_fd)
+        try:
+            return _part(tree, step)
+        finally:
+            mount.umount2(f"/proc/self/fd/{tree}", mount.MNT_DETACH)
+            os.close(tree)
     if not step.subpath:
-        return tree
+        return mount.open_tree(AT_FDCWD, step.source, recursive=step.recursive)
+    folder = os.open(step.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        resolve = fs.RESOLVE_BENEATH | fs.RESOLVE_NO_MAGICLINKS  # other containers may be changing the source
-        part = fs.openat2(tree, step.subpath, os.O_PATH, resolve=resolve)
+        return _part(folder, step)
+    finally:
+        os.close(folder)
+
+
+def _part(folder: int, step: BindStep) -> int:
+    """A detached copy of what is at the step's subpath in a folder, which other containers may be changing."""
+    resolve = fs.RESOLVE_BENEATH | fs.RESOLVE_NO_MAGICLINKS
+    try:
+        part = fs.openat2(folder, step.subpath, os.O_PATH, resolve=resolve)
     except FileNotFoundError:
         text = f'cannot access path "{step.subpath}" in {step.source!r}: no such file or directory'
         raise StartFailed(Reason.INVALID, text) from None
-    finally:
-        os.close(tree)
     try:
         return mount.open_tree(part, "", recursive=step.recursive)
     finally:

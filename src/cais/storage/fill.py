@@ -24,7 +24,7 @@ def fill(root: int, path: str, target: str, scratch: str) -> bool:
     except OSError:
         return False
     try:
-        unpack(TarReader(_Read(tartree.pack(source))), target, (), scratch)
+        unpack(TarReader(Pieces(tartree.pack(source))), target, (), scratch)
         info = os.fstat(source)
         os.chown(target, info.st_uid, info.st_gid)
         os.chmod(target, stat.S_IMODE(info.st_mode))
@@ -33,7 +33,7 @@ def fill(root: int, path: str, target: str, scratch: str) -> bool:
     return True
 
 
-class _Read:
+class Pieces:
     """Pieces as a source."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:

@@ -20,6 +20,7 @@ from cais.linux.fs import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
 from cais.storage.overlay import is_opaque, is_whiteout
 
 PIECE_BYTES: Final = 1 << 20
+_OWN_BYTES: Final = 1 << 16  # a piece of that length is not copied
 EMPTY: Final = bytes(2 * tarfile.BLOCKSIZE)
 """An archive of nothing."""
 
@@ -73,10 +74,13 @@ def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """The archive that is made of the pieces, in larger ones."""
     buffer = bytearray()
     for piece in pieces:
-        buffer += piece
-        if len(buffer) >= PIECE_BYTES:
+        if len(piece) < _OWN_BYTES:
+            buffer += piece
+        if buffer and (len(buffer) >= PIECE_BYTES or len(piece) >= _OWN_BYTES):
             yield bytes(buffer)
             buffer.clear()
+        if len(piece) >= _OWN_BYTES:
+            yield piece
     buffer += EMPTY
     yield bytes(buffer)
 

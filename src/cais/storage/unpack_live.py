@@ -36,7 +36,7 @@ class Target:
 
     root: a descriptor of the container's root. path: the folder, seen from there, absolute, and `folder`, a descriptor
     of it. owner: who gets everything, user and group; None: whom the archive says. replaces_kinds: a folder may take
-    the place of a file, and the other way round.
+    the place of a file, and the other way round. sets_folder: the folder gets the owner and mode that the archive says.
     """
 
     root: int
@@ -44,6 +44,7 @@ class Target:
     folder: int
     owner: tuple[int, int] | None = None
     replaces_kinds: bool = True
+    sets_folder: bool = False
 
 
 def unpack_live(reader: TarReader, target: Target, scratch: str) -> None:
@@ -74,8 +75,8 @@ class _LiveUnpacker(Unpacker):
         return Entry(**{**values, "uid": uid, "gid": gid})
 
     def add(self, entry: Entry, reader: TarReader) -> None:
-        if entry.kind is Kind.FOLDER and entry.name.strip(b"/") in {b"", b"."}:
-            return  # the folder that is unpacked into stays as it is
+        if entry.kind is Kind.FOLDER and entry.name.strip(b"/") in {b"", b"."} and not self._target.sets_folder:
+            return
         super().add(entry, reader)
 
     def _add_whiteout(self, parent: bytes, name: bytes) -> bool:
