@@ -138,6 +138,17 @@ def test_removing(caisd: Daemon) -> None:
     assert refused(caisd, "GET", "/networks/mine") == (404, "network mine not found")
 
 
+def test_containers_without_a_network_of_their_own_are_shown_too(caisd: Daemon) -> None:
+    for mode in ("host", "none"):
+        container = life.run(caisd, "sleep", "100", name=f"on-{mode}", host_config={"NetworkMode": mode})
+        member = json.loads(caisd.ask("GET", f"/networks/{mode}").body)["Containers"][container]
+        assert (member["Name"], member["IPv4Address"], member["MacAddress"]) == (f"on-{mode}", "", "")
+    assert caisd.ask("POST", "/networks/none/disconnect", {"Container": "on-none"}).status == 200
+    _create(caisd, "mine")
+    assert _connect(caisd, "mine", "on-none") == (200, "")
+    assert inside(caisd, "on-none", "ls /sys/class/net").split() == ["eth0", "lo"]
+
+
 def test_connecting_is_refused_where_it_makes_no_sense(caisd: Daemon) -> None:
     _create(caisd, "mine")
     _create(caisd, "own", IPAM={"Config": [{"Subnet": "10.215.1.0/24"}]})

@@ -79,11 +79,12 @@ class Endpoints:
         self.end(container)  # a start that was cut off may have left its word in the record
         record = container.record
         mode = record.host_config.NetworkMode
-        if mode == "host" or joining.partner(mode):
+        if joining.partner(mode):
             return None
         record.sandbox_id = secrets.token_hex(32)
         try:
-            return self._begin(container)
+            plan = self._begin(container)
+            return plan if mode != "host" else None
         except CaisError as error:
             self.end(container)
             raise type(error)(_FAILED + error.message) from error
@@ -92,11 +93,13 @@ class Endpoints:
         self._links(container, starting=True)
         for name, endpoint in container.record.endpoints.items():
             network = self._networks.find(endpoint.network_id or name)
-            if network.record.driver != "null":
-                self._attach(container, endpoint, network)
-            endpoint.network_id = network.id
+            self._attach(container, endpoint, network)
         self._publish(container)
-        links = [self._link(container, endpoint) for endpoint in container.record.endpoints.values() if endpoint.live]
+        links = [
+            self._link(container, endpoint)
+            for endpoint in container.record.endpoints.values()
+            if endpoint.live and endpoint.live.link
+        ]
         return NetworkPlan(
             links=tuple(links), gateways=self._gateways(container), resolver=self._wants_resolver(container)
         )
@@ -259,7 +262,7 @@ class Endpoints:
             await asyncio.to_thread(self._networks.bridges.remove, live.host_link)
         if before is endpoint:
             self._move_ports(container)
-        await self._change(container, self._rerouting(container, [live] if not live.host_link else []))
+        await self._change(container, self._rerouting(container, [live] if live.link and not live.host_link else []))
         await self._refresh(container, earlier)
 
     def renamed(self, container: Container) -> None:
@@ -315,7 +318,7 @@ class Endpoints:
         if network.id in {known.network_id for known in container.record.endpoints.values() if known.live}:
             raise Forbidden(f"endpoint with name {container.name} already exists in network {network.name}")
         live = Attached(endpoint_id=secrets.token_hex(32))
-        if network.record.driver != "host":
+        if network.record.driver not in {"host", "null"}:
             check_addresses(network, wanted)
             if network.record.driver == "bridge":
                 live.host_link = f"veth{secrets.token_hex(4)[:7]}"

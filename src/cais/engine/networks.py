@@ -35,7 +35,6 @@ from cais.engine.network_models import (
     encode,
 )
 from cais.engine.settings import Settings
-from cais.engine.text import reason
 from cais.errors import CaisError, Conflict, Forbidden, Internal, InvalidArgument, NotFound
 from cais.linux.libnftables import NftError
 from cais.network import bridges, ipam
@@ -80,7 +79,10 @@ class Networks:
             self.bridges = Bridges(self._mark)
             self.firewall = Firewall(self._mark)
         except OSError as error:
-            raise Internal(f"the host's network cannot be reached: {reason(error)}") from error
+            raise Internal(
+                f"the host's firewall cannot be reached: {error}; it takes nf_tables in the kernel, and libnftables "
+                "(in Debian the package libnftables1)"
+            ) from error
         for name in PREDEFINED:
             if name not in self._by_name:
                 await self._store(Network(_predefined(name, self._settings.default_bridge)))
