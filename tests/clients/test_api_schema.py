@@ -79,6 +79,26 @@ def test_an_ended_container_is_as_described(engine: Engine, description: Descrip
     assert waited.json["StatusCode"].number == 3
 
 
+def test_networks_are_as_described(engine: Engine, description: Description, names: Names) -> None:
+    config = {"Subnet": "10.217.0.0/24", "AuxiliaryAddresses": {"router": "10.217.0.9"}}
+    body = {"Name": "described", "IPAM": {"Config": [config]}, "Labels": {"a": "b"}, "Options": {}}
+    made = engine.ask("POST", "/v1.51/networks/create", body)
+    assert made.status == 201, made.body
+    assert description.errors("POST", "/networks/create", 201, made.json.value) == []
+    connect = {"Container": names.running, "EndpointConfig": {"Aliases": ["x"]}}
+    assert engine.ask("POST", "/v1.51/networks/described/connect", connect).status == 200
+    shown = engine.ask("GET", "/v1.51/networks/described").json
+    assert description.errors("GET", "/networks/{id}", 200, shown.value) == []
+    assert names.running in shown["Containers"]
+    listed = engine.ask("GET", "/v1.51/networks").json
+    assert description.errors("GET", "/networks", 200, listed.value) == []
+    inspected = engine.inspect(names.running)
+    assert description.errors("GET", "/containers/{id}/json", 200, inspected.value) == []
+    assert engine.ask("POST", "/v1.51/networks/described/disconnect", connect).status == 200
+    pruned = engine.ask("POST", "/v1.51/networks/prune").json
+    assert description.errors("POST", "/networks/prune", 200, pruned.value) == []
+
+
 def test_events_are_as_described(engine: Engine, description: Description, names: Names) -> None:
     answer = engine.ask("GET", f"/v1.51/events?since=0&until={time.time():.6f}")
     lines = answer.body.splitlines()

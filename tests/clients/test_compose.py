@@ -83,8 +83,6 @@ class Project:
 
 @pytest.fixture
 def project(engine: Engine, tmp_path: Path) -> Iterator[Project]:
-    if engine.ask("GET", "/networks").status == 501:
-        pytest.skip("this engine has no networks yet")
     made = Project(engine, tmp_path)
     yield made
     made.run("down", "-v", "-t", "0", "--remove-orphans")
@@ -107,26 +105,31 @@ volumes: {data: }
 """
 
 
+def _inspected(project: Project, kind: str, name: str, field: str) -> object:
+    found: object = json.loads(project.engine.docker_output(kind, "inspect", "-f", f"{{{{json {field}}}}}", name))
+    return found
+
+
+def _without_empty(settings: object) -> dict[str, object]:
+    assert isinstance(settings, dict)
+    return {name: value for name, value in settings.items() if value not in (None, False, 0, "", [], {})}
+
+
 def test_up_makes_what_docker_compose_would_make(project: Project) -> None:
     project.write(TWO)
     made = {}
     for program in ("docker", "cais"):
         project.good("up", "-d", program=program)
-        made[program] = {
-            "labels": {name: project.labels(f"{project.name}-{name}-1") for name in ("web", "db")},
-            "network": json.loads(
-                project.engine.docker_output("network", "inspect", "-f", "{{json .Labels}}", f"{project.name}_default")
-            ),
-            "volume": json.loads(
-                project.engine.docker_output("volume", "inspect", "-f", "{{json .Labels}}", f"{project.name}_data")
-            ),
-            "hosts": {
-                name: project.engine.docker_output(
-                    "inspect", "-f", "{{json .HostConfig}}{{.Config.Env}}{{.Config.Cmd}}", f"{project.name}-{name}-1"
-                )
-                for name in ("web", "db")
-            },
-        }
+        made[program] = [
+            _without_empty(_inspected(project, "container", f"{project.name}-web-1", ".HostConfig")),
+            _without_empty(_inspected(project, "container", f"{project.name}-db-1", ".HostConfig")),
+            _inspected(project, "container", f"{project.name}-db-1", ".Config.Env"),
+            _inspected(project, "container", f"{project.name}-db-1", ".Config.Cmd"),
+            _inspected(project, "container", f"{project.name}-web-1", ".Config.Labels"),
+            _inspected(project, "container", f"{project.name}-db-1", ".Config.Labels"),
+            _inspected(project, "network", f"{project.name}_default", ".Labels"),
+            _inspected(project, "volume", f"{project.name}_data", ".Labels"),
+        ]
         project.good("down", "-v", program=program)
     assert made["cais"] == made["docker"]
 
@@ -400,11 +403,43 @@ def test_orphans_are_named_and_removed_when_asked(project: Project) -> None:
     assert sorted(project.containers()) == ["web-1"]
 
 
+def test_a_changed_network_is_made_anew_and_a_changed_volume_only_when_allowed(project: Project) -> None:
+    text = TWO + "networks: {default: {labels: {v: '1'}}}\n"
+    project.write(text.replace("volumes: {data: }", "volumes: {data: {labels: {v: '1'}}}"))
+    project.good("up", "-d")
+    project.good("exec", "web", "sh", "-c", "echo kept > /data/file")
+    project.write(text.replace("volumes: {data: }", "volumes: {data: {labels: {v: '2'}}}").replace("v: '1'", "v: '3'"))
+    done = project.run("up", "-d")
+    assert f"Network {project.name}_default Removed" in done.stderr
+    assert "exists but doesn't match configuration in compose file" in done.stderr
+    assert project.good("exec", "web", "cat", "/data/file") == "kept\n"
+    done = project.run("up", "-d", "--yes")
+    assert f"Volume {project.name}_data Removed" in done.stderr
+    assert project.run("exec", "web", "cat", "/data/file").returncode == 1
+
+
+def test_what_wants_to_be_restarted_with_its_dependency_is(project: Project) -> None:
+    text = TWO.replace("depends_on: [db]", "depends_on: {db: {condition: service_started, restart: true}}")
+    project.write(text)
+    project.good("up", "-d")
+    before = project.engine.inspect(f"{project.name}-web-1")["State"]["StartedAt"].text
+    project.write(text.replace("red", "blue"))
+    project.good("up", "-d")
+    between = project.engine.inspect(f"{project.name}-web-1")["State"]["StartedAt"].text
+    assert between > before
+    project.good("restart", "-t", "0", "db")
+    assert project.engine.inspect(f"{project.name}-web-1")["State"]["StartedAt"].text > between
+
+
 def test_external_resources_have_to_exist(project: Project) -> None:
-    service = "services: {a: {image: busybox, command: 'true', "
-    project.write(service + "networks: [n]}}\nnetworks: {n: {external: true, name: no-such}}\n")
+    project.write(
+        "services: {a: {image: busybox, command: 'true', networks: [n]}}\n"
+        "networks: {n: {external: true, name: no-such}}\n"
+    )
     assert "network no-such declared as external, but could not be found" in project.run("up", "-d").stderr
-    project.write(service + "volumes: ['vol:/v']}}\nvolumes: {vol: {external: true}}\n")
+    project.write(
+        "services: {a: {image: busybox, command: 'true', volumes: ['vol:/v']}}\nvolumes: {vol: {external: true}}\n"
+    )
     assert 'external volume "vol" not found' in project.run("up", "-d").stderr
 
 

@@ -2,6 +2,7 @@
 
 import io
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,3 +130,27 @@ def test_a_real_docker_takes_what_was_built(engine: Engine, client: docker.Docke
     script = "cat /d/f; ls /var /etc/group 2>/dev/null; stat -c '%a %h' /d/g"
     said = engine.docker_output("run", "--rm", "--network", "none", "taken", "sh", "-c", script)
     assert said == "x\n/var:\nnew\n4711 2"
+
+
+def test_docker_compose_builds(engine: Engine, client: docker.DockerClient, tmp_path: Path) -> None:
+    compose = Path(sys.executable).with_name("docker-compose")
+    if not compose.exists():
+        pytest.skip("the real Docker Compose is not installed")
+    (tmp_path / "Dockerfile").write_text(
+        "FROM busybox AS base\nARG WHO\nRUN echo $WHO > /w\nFROM base AS final\nCMD cat /w\nFROM base\nRUN exit 1\n"
+    )
+    (tmp_path / "compose.yaml").write_text(
+        "services:\n  web:\n    image: composed\n    network_mode: none\n    build:\n      context: .\n"
+        "      args: {WHO: you}\n      target: final\n      labels: {x: y}\n      network: none\n"
+    )
+    environment = engine.environment() | CLASSIC | {"DOCKER_HOST": engine.host}
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [compose, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=True
+        )
+
+    run("build")
+    assert client.images.get("composed").labels["x"] == "y"
+    assert "you" in run("up", "--build").stdout
+    run("down")

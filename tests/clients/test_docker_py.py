@@ -6,14 +6,17 @@ import json
 import platform
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 
 import docker
 import docker.errors
+import docker.types
 import pytest
 
 from tests.harness.engine import Engine
 from tests.harness.images import RootFilesystem, busybox_root
+from tests.harness.proxy import port_to
 
 
 @pytest.fixture
@@ -93,6 +96,121 @@ def test_an_attached_socket_carries_input_and_output(engine: Engine) -> None:
         api.close()
 
 
+def test_a_websocket_carries_input_and_output(engine: Engine) -> None:
+    with port_to(engine.socket) as port:  # docker-py has no websockets over unix sockets
+        api = docker.APIClient(base_url=f"tcp://127.0.0.1:{port}", timeout=20)
+        container = api.create_container("busybox", "cat", stdin_open=True)["Id"]
+        api.start(container)
+        websocket = api.attach_socket(container, {"stdin": 1, "stdout": 1, "stream": 1}, ws=True)
+        websocket.send(b"hello\n")
+        assert websocket.recv() == b"hello\n"
+        websocket.close()
+        api.close()
+
+
+def test_exec_takes_detach_keys_in_docker_py_s_spelling(engine: Engine) -> None:
+    api = engine.api()
+    container = api.create_container("busybox", "cat", stdin_open=True)["Id"]
+    api.start(container)
+    execution = api.exec_create(container, "cat", stdin=True, tty=True, detach_keys="ctrl-x")
+    stream = api.exec_start(execution, tty=True, socket=True)._sock
+    stream.settimeout(10)
+    stream.sendall(b"typed\n")
+    seen = b""
+    while seen.count(b"typed") < 2:
+        seen += stream.recv(1000)
+    stream.sendall(b"\x18")
+    while stream.recv(1000):
+        pass
+    assert api.exec_inspect(execution)["Running"] is True
+    stream.close()
+    api.close()
+
+
+def test_exec_of_a_terminal_that_is_started_without_one_is_framed(engine: Engine) -> None:
+    api = engine.api()
+    container = api.create_container("busybox", "cat", stdin_open=True)["Id"]
+    api.start(container)
+    execution = api.exec_create(container, ["sh", "-c", "echo out; echo err >&2"], tty=True)
+    assert api.exec_start(execution) == b"out\r\nerr\r\n"
+    execution = api.exec_create(container, ["sh", "-c", "echo out; sleep 0.3; echo err >&2"])
+    assert list(api.exec_start(execution, stream=True, demux=True)) == [(b"out\n", None), (None, b"err\n")]
+    api.close()
+
+
+def test_what_is_removed_at_its_end_still_tells_how_it_ended(client: docker.DockerClient) -> None:
+    for _ in range(5):
+        assert client.containers.run("busybox", "echo hello", auto_remove=True) == b"hello\n"
+        with pytest.raises(docker.errors.ContainerError) as caught:
+            client.containers.run("busybox", ["sh", "-c", "exit 4"], auto_remove=True)
+        assert caught.value.exit_status == 4
+
+
+def test_variables_without_a_value_and_numbers_as_text(engine: Engine) -> None:
+    api = engine.api()
+    limits = api.create_host_config(mem_limit="700M", tmpfs={"/x": "size=3M"}, group_add=[1000])
+    container = api.create_container(
+        "busybox", "id -G", environment={"Foo": None, "Other": "one", "Blank": ""}, host_config=limits
+    )["Id"]
+    found = api.inspect_container(container)
+    assert sorted(item for item in found["Config"]["Env"] if not item.startswith("PATH=")) == [
+        "Blank=", "Foo", "Other=one"
+    ]  # fmt: skip
+    assert found["HostConfig"]["Memory"] == 700 << 20
+    assert found["HostConfig"]["Tmpfs"] == {"/x": "size=3M"}
+    api.start(container)
+    api.wait(container)
+    assert b"1000" in api.logs(container).split()
+    api.close()
+
+
+def test_waiting_for_the_next_exit_and_for_the_removal(engine: Engine) -> None:
+    api = engine.api()
+    container = api.create_container("busybox", ["sh", "-c", "exit 3"])["Id"]
+    codes: dict[str, int] = {}
+
+    def wait(condition: str) -> None:
+        codes[condition] = engine.api().wait(container, condition=condition)["StatusCode"]
+
+    waiting = [threading.Thread(target=wait, args=(condition,)) for condition in ("next-exit", "removed")]
+    for thread in waiting:
+        thread.start()
+    time.sleep(0.5)
+    api.start(container)
+    waiting[0].join(10)
+    assert codes == {"next-exit": 3}
+    api.remove_container(container)
+    waiting[1].join(10)
+    assert codes == {"next-exit": 3, "removed": 3}
+    api.close()
+
+
+def test_networks_ports_and_aliases(client: docker.DockerClient) -> None:
+    pool = docker.types.IPAMPool(subnet="10.218.0.0/24", gateway="10.218.0.254")
+    network = client.networks.create("py", ipam=docker.types.IPAMConfig(pool_configs=[pool]), labels={"a": "b"})
+    script = "mkdir /www; echo served > /www/index.html; httpd -f -p 80 -h /www"
+    web = client.containers.run(
+        "busybox", ["sh", "-c", script], detach=True, name="web", network="py", ports={"80/tcp": ("127.0.0.1", None)}
+    )
+    web.reload()
+    (port,) = web.ports["80/tcp"]
+    assert port["HostIp"] == "127.0.0.1"
+    with urllib.request.urlopen(f"http://127.0.0.1:{port['HostPort']}", timeout=5) as answer:
+        assert answer.read() == b"served\n"
+    other = client.containers.run("busybox", ["sleep", "100"], detach=True)
+    network.connect(other, aliases=["friend"], ipv4_address="10.218.0.77")
+    network.reload()
+    assert {item.name for item in network.containers} == {"web", other.name}
+    assert other.exec_run(["ping", "-c", "1", "-W", "1", "web"]).exit_code == 0
+    assert "10.218.0.77" in web.exec_run(["nslookup", "friend"]).output.decode()
+    with pytest.raises(docker.errors.APIError, match="has active endpoints"):
+        network.remove()
+    network.disconnect(other)
+    network.disconnect(web)
+    network.remove()
+    assert client.networks.list(names=["py"]) == []
+
+
 def test_events_tell_of_a_container_s_life(engine: Engine) -> None:
     api = engine.api()
     began = int(time.time()) - 1
@@ -157,7 +275,7 @@ def test_a_corrupt_archive_is_refused_and_leaves_nothing(client: docker.DockerCl
     before = {image.id for image in client.images.list()}
     whole = docker_archive("cut:here")
     for bad in (b"no archive at all" * 100, whole[: len(whole) // 2]):
-        with pytest.raises(docker.errors.DockerException):
+        with pytest.raises(docker.errors.ImageLoadError):
             client.images.load(io.BytesIO(bad))
     assert {image.id for image in client.images.list()} == before
 

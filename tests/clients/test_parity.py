@@ -54,3 +54,22 @@ def test_a_recorded_scenario_is_the_same(caisd: Daemon, tmp_path: Path, client: 
             return
         answers.append(done.stdout + done.stderr)
     pytest.fail("\n".join(answers))
+
+
+@pytest.mark.parametrize("client", ["docker", "cais"])
+def test_projects_live_as_under_docker_compose(caisd: Daemon, tmp_path: Path, client: str) -> None:
+    """The real Docker Compose against caisd, and ours in its place: the client's name is the same."""
+    if not PARITY.is_dir():
+        pytest.skip("the player of scenarios is not beside this tree (../shared/parity)")
+    real = Path(sys.executable).with_name("docker-compose")
+    programs = {
+        "docker": f'DOCKER_HOST={caisd.host} exec "{real}" "$@"',
+        "cais": f'exec "{sys.executable}" -m cais.cli compose "$@"',
+    }
+    command = tmp_path / "docker-compose"
+    command.write_text(f"#!/bin/sh\n{programs[client]}\n")
+    command.chmod(0o755)
+    scenario = Path(__file__).parent / "scenarios/compose.sh"
+    player = [sys.executable, str(PARITY / "parity"), "--b", str(command), str(scenario)]
+    done = subprocess.run(player, check=False, capture_output=True, text=True, timeout=170, env=caisd.environment())
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -69,16 +69,23 @@ class Lan:
             check=False, capture_output=True, text=True, timeout=timeout_seconds,
         )  # fmt: skip
 
+    def start(self, *command: str) -> "subprocess.Popen[str]":
+        """Start a program there; its output comes through a pipe."""
+        return subprocess.Popen(["ip", "netns", "exec", self.name, *command], stdout=subprocess.PIPE, text=True)
+
     def fetch(self, url: str, seconds: float = 2) -> str:
         """What a web server answers there; "" when it does not in time."""
         return self.run("timeout", str(seconds), "busybox", "wget", "-q", "-O", "-", url).stdout.strip()
 
+    def can_have(self, kind: str) -> bool:
+        """Whether the kernel knows links of this kind."""
+        made = self.run("ip", "link", "add", "probe", "link", "eth0", "type", kind).returncode == 0
+        self.run("ip", "link", "delete", "probe")
+        return made
+
     def serve(self, port: int) -> None:
         """Start a web server there that answers with the address of whoever asks."""
-        server = subprocess.Popen(
-            ["ip", "netns", "exec", self.name, "python3", "-c", _ECHO, self.address, str(port)],
-            stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        server = self.start("python3", "-c", _ECHO, self.address, str(port))
         self._servers.append(server)
         assert server.stdout is not None
         assert server.stdout.readline() == "ready\n"

@@ -1,6 +1,6 @@
 """The system tests: by feature, as root, on the real kernel. Every one of them is under the check for leavings."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,22 @@ def marker(caisd: Daemon) -> Path:
     path = caisd.root / "host-marker"
     path.write_text(HOST_MARK)
     return path
+
+
+@pytest.fixture
+def build_daemon(caisd: Daemon) -> Iterator[Daemon]:
+    """The session's caisd, whose images and build cache are as before at the end."""
+    before = _images(caisd)
+    yield caisd
+    caisd.remove_containers()
+    for image in _images(caisd) - before:
+        caisd.ask("DELETE", f"/images/{image}?force=1")
+    assert caisd.ask("POST", "/build/prune?all=1").status == 200
+    assert _images(caisd) == before
+
+
+def _images(daemon: Daemon) -> set[str]:
+    return {image["Id"].text for image in daemon.ask("GET", "/images/json?all=1").json.items}
 
 
 @pytest.fixture(scope="session")

@@ -291,3 +291,29 @@ def test_an_exec_can_be_killed(caisd: Daemon) -> None:
     assert caisd.ask("POST", f"/cais{path}/kill").status == 409
     assert caisd.ask("POST", "/cais/exec/absent/kill").status == 404
     assert caisd.inspect(container)["State"]["Running"].flag
+
+
+def test_what_is_removed_at_its_end_can_be_asked_for_a_moment_longer(caisd: Daemon) -> None:
+    body = {"Image": "busybox", "Cmd": ["sh", "-c", "echo hello; exit 3"], "HostConfig": {"AutoRemove": True}}
+    container = caisd.ask("POST", "/containers/create?name=lingering", body).json["Id"].text
+    assert caisd.ask("POST", f"/containers/{container}/start").status == 204
+    assert caisd.ask("POST", f"/containers/{container}/wait").json["StatusCode"].number == 3
+    assert b"hello" in caisd.ask("GET", f"/containers/{container}/logs?stdout=1&follow=1").body
+    assert caisd.ask("POST", f"/containers/{container}/wait").json["StatusCode"].number == 3
+    again = caisd.ask("POST", "/containers/create?name=lingering", body)  # its name can be had at once
+    assert again.status == 201
+    assert caisd.ask("GET", f"/containers/{container}/json").status == 404
+    container = again.json["Id"].text
+    assert caisd.ask("POST", f"/containers/{container}/start").status == 204
+    wait_until(lambda: caisd.ask("GET", f"/containers/{container}/json").status == 404)
+
+
+def test_who_waits_for_a_removal_does_not_wait_longer(caisd: Daemon) -> None:
+    body = {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"AutoRemove": True}}
+    container = caisd.ask("POST", "/containers/create", body).json["Id"].text
+    assert caisd.ask("POST", f"/containers/{container}/start").status == 204
+    assert caisd.ask("POST", f"/containers/{container}/wait?condition=next-exit").status in {200, 404}
+    began = time.monotonic()
+    assert caisd.ask("POST", f"/containers/{container}/wait?condition=removed").status in {200, 404}
+    assert time.monotonic() - began < 0.25
+    assert caisd.ask("GET", f"/containers/{container}/json").status == 404

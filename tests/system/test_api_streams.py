@@ -207,6 +207,21 @@ def test_only_what_was_written_before(caisd: Daemon, stream: Stream) -> None:
     assert stream.frames() == [(1, b"one\n")]
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("raw", [True, False])
+def test_whether_an_exec_s_output_is_framed_is_for_its_start_to_say(
+    caisd: Daemon, stream: Stream, terminal: bool, raw: bool
+) -> None:
+    container = _create(caisd, "sleep", "100")
+    _start(caisd, container)
+    identity = _exec(caisd, container, "echo", "hello", Tty=terminal)
+    stream.ask(f"/v1.51/exec/{identity}/start", {"Tty": raw})
+    kind = "raw" if raw else "multiplexed"
+    assert stream.head()[1]["content-type"] == f"application/vnd.docker.{kind}-stream"
+    expected = b"hello\r\n" if terminal else b"hello\n"
+    assert (stream.rest() if raw else stream.frames()) == (expected if raw else [(1, expected)])
+
+
 def test_several_clients_see_the_same(caisd: Daemon) -> None:
     container = _create(caisd, "sh", "-c", "for i in 1 2 3; do echo $i; done")
     clients = [Stream(caisd) for _ in range(5)]

@@ -1,28 +1,15 @@
 """Dockerfiles become images: what each instruction does."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.harness.archives import Archive
-from tests.harness.build import build, config, look
+from tests.harness.build import Build, build, config, look
 from tests.harness.engine import Daemon
 
 
 @pytest.fixture
-def daemon(caisd: Daemon) -> Iterator[Daemon]:
-    """The session's caisd, whose images and build cache are as before at the end."""
-    before = _images(caisd)
-    yield caisd
-    caisd.remove_containers()
-    for image in _images(caisd) - before:
-        caisd.ask("DELETE", f"/images/{image}?force=1")
-    assert caisd.ask("POST", "/build/prune?all=1").status == 200
-    assert _images(caisd) == before
-
-
-def _images(daemon: Daemon) -> set[str]:
-    return {image["Id"].text for image in daemon.ask("GET", "/images/json?all=1").json.items}
+def daemon(build_daemon: Daemon) -> Daemon:
+    return build_daemon
 
 
 def test_every_instruction_about_the_configuration(daemon: Daemon) -> None:
@@ -264,6 +251,27 @@ def test_mounts_of_commands(daemon: Daemon) -> None:
     assert "not found" in build(daemon, "FROM busybox\nRUN --mount=source=absent,target=/x true").error
 
 
+def test_caches_that_are_shared_locked_and_private(daemon: Daemon) -> None:
+    def both(sharing: str, script: str, extra: str = "") -> Build:
+        mount = f"--mount=type=cache,target=/c,id=c-{sharing},sharing={sharing}"
+        return build(
+            daemon,
+            f"FROM busybox AS a\nRUN {mount} {extra.format('a', 'b')} {script} #a\n"
+            f"FROM busybox AS b\nRUN {mount} {extra.format('b', 'a')} {script} #b\n"
+            "FROM busybox\nCOPY --from=a /n /a\nCOPY --from=b /n /b\n",
+        )
+
+    enter = "touch /c/$HOSTNAME; sleep 0.7; ls /c | wc -l > /n; rm /c/$HOSTNAME"
+    for sharing in ("locked", "private"):
+        assert look(daemon, both(sharing, enter).image, "cat /a /b") == "1\n1", sharing
+    meet = "touch /c/$HOSTNAME; until [ $(ls /c | wc -l) = 2 ]; do usleep 50000; done; echo met > /n"
+    assert look(daemon, both("shared", meet).image, "cat /a /b") == "met\nmet"
+    crossed = "--mount=type=cache,target=/x,id={0},sharing=locked --mount=type=cache,target=/y,id={1},sharing=locked"
+    assert not both("shared", "sleep 0.3; echo > /n", crossed).error
+    twice = "--mount=type=cache,target=/x,id=t,sharing=locked --mount=type=cache,target=/y,id=t,sharing=locked"
+    assert not build(daemon, f"FROM busybox\nRUN {twice} touch /x/f && ls /y/f").error
+
+
 def test_limits_and_network_of_commands(daemon: Daemon) -> None:
     made = build(
         daemon,
@@ -329,7 +337,8 @@ def test_answers_that_are_asked_for(daemon: Daemon) -> None:
     assert "why" in failed.text
     plain = build(daemon, "FROM busybox", t="same")
     assert plain.image == daemon.ask("GET", "/images/busybox/json").json["Id"].text
-    for query, word in (("squash=1", "squash"), ("outputs=x", "outputs"), ("version=2", "BuildKit")):
+    daemon.docker_output("rmi", "same")
+    for query, word in (("outputs=x", "outputs"), ("version=2", "BuildKit")):
         answer = daemon.ask("POST", f"/build?{query}", b"")
         assert (answer.status, word in answer.message) == (501, True)
     assert daemon.ask("POST", "/build?t=UPPER", b"").status == 400

@@ -76,7 +76,7 @@ def test_an_image_with_a_matching_history_is_no_cache(daemon: Daemon) -> None:
     forged = daemon.docker_output("commit", container, "forged")
     history = daemon.ask("GET", f"/images/{good.image}/history").json[0]["CreatedBy"].text
     assert history == "RUN /bin/sh -c echo good > /x"
-    again = build(daemon, "FROM busybox\nRUN echo good > /x", cachefrom=[forged])
+    again = build(daemon, "FROM busybox\nRUN echo good > /x", cachefrom=json.dumps([forged]))
     assert again.cached == 0
     assert look(daemon, again.image, "cat /x") == "good"
 
@@ -131,6 +131,20 @@ def test_listing_and_pruning(daemon: Daemon) -> None:
     assert daemon.ask("GET", "/system/df").json["LayersSize"].number < 4 << 20
     for query, status in (("filters={%22no%22:[%221%22]}", 400), ("filters={%22shared%22:[%221%22]}", 501)):
         assert daemon.ask("POST", f"/build/prune?{query}").status == status
+
+
+def test_what_is_told_to_those_who_watch(daemon: Daemon) -> None:
+    since = time.time()
+    made = build(daemon, "FROM busybox\nLABEL a=b", t=["one", "two"])
+    daemon.ask("POST", "/build/prune?all=1")
+    answer = daemon.ask("GET", f"/events?since={since:.6f}&until={time.time():.6f}")
+    told = [Json(json.loads(line)) for line in answer.body.splitlines()]
+    assert [(event["Type"].text, event["Action"].text) for event in told] == [
+        ("image", "tag"), ("image", "tag"), ("image", "build"), ("builder", "prune")
+    ]  # fmt: skip
+    attributes = told[2]["Actor"]
+    assert attributes["ID"].text == made.image
+    assert attributes["Attributes"].value == {"name": made.image, "a": "b"}
 
 
 def test_a_build_is_the_same_with_source_date_epoch(daemon: Daemon) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.engine import Daemon, wait_until
+from tests.harness.registry import real_registry
 
 
 @pytest.fixture
@@ -222,16 +223,85 @@ def test_stages_may_be_left_out_of_the_cache(cais: Daemon, folder: Path) -> None
     assert first == again != fresh
 
 
+CACHED = "FROM busybox AS one\nRUN echo 1 > /x\nFROM busybox\nCOPY --from=one /x /x\nRUN cat /proc/uptime > /y\n"
+
+
+def test_a_cache_goes_to_a_folder_and_comes_back(cais: Daemon, folder: Path, tmp_path: Path) -> None:
+    (folder / "Dockerfile").write_text(CACHED)
+    place = tmp_path / "cache"
+    first = cais.docker_output("build", "-q", "--cache-to", f"type=local,dest={place},mode=max", str(folder))
+    images = cais.docker_output("images", "-aq")
+    cais.docker_output("rmi", first)
+    cais.docker_output("builder", "prune", "-af")
+    done = cais.docker("build", "-t", "again:1", "--cache-from", f"type=local,src={place}", str(folder))
+    assert done.stderr.count("CACHED\n") == 5, done.stderr
+    assert cais.docker_output("images", "-q", "--no-trunc", "again:1") == first
+    assert cais.docker_output("images", "-aq").split().sort() == images.split().sort()
+    cais.docker_output("rmi", "again:1")
+    cais.docker_output("builder", "prune", "-af")
+    # Nobody has asked for that cache now.
+    assert cais.docker_output("build", "-q", str(folder)) != first
+
+
+def test_a_cache_goes_to_a_registry_and_comes_back(cais: Daemon, folder: Path) -> None:
+    (folder / "Dockerfile").write_text(CACHED)
+    with real_registry() as registry:
+        place = f"type=registry,ref={registry.name}/cache:a"
+        first = cais.docker_output("build", "-q", "--cache-to", f"{place},mode=max", str(folder))
+        cais.docker_output("rmi", first)
+        cais.docker_output("builder", "prune", "-af")
+        assert cais.docker_output("build", "-q", "--cache-from", place, str(folder)) == first
+        assert registry.name not in cais.docker_output("images")
+        missing = cais.docker("build", "-q", "--cache-from", f"{registry.name}/none", str(folder))
+        assert missing.returncode == 0
+        assert f"WARNING: no cache from {registry.name}/none" in missing.stderr
+    refused = cais.docker("build", "--cache-to", "type=gha", str(folder))
+    assert refused.stderr == "--cache-to type=gha: the type 'gha' is not supported: there are registry, local\n"
+
+
+SQUASHED = """FROM busybox AS base
+RUN mkdir -p /d/sub /e /f && touch /d/one /d/sub/two /e/three /gone && echo old > /f/file && ln -s /d /link
+FROM base
+RUN rm /gone /d/one && rm -r /e && mkdir /e && touch /e/new && echo new > /f/file && chmod 700 /d
+RUN rm -r /d/sub && echo file > /d/sub && rm /link && mkdir /link && touch /link/x && rm -r /f && touch /late
+RUN mkdir /f && chown 5:6 /f && touch /f/other && rm /late /e/new && touch /e/newer && chmod 750 /root
+"""
+
+
+def test_layers_are_squashed_into_one_that_has_the_same_files(cais: Daemon, folder: Path) -> None:
+    (folder / "Dockerfile").write_text(SQUASHED)
+    plain = cais.docker_output("build", "-q", str(folder))
+    squashed = cais.docker_output("build", "-q", "--squash", str(folder))
+    assert squashed != plain
+    assert cais.docker_output("build", "-q", "--squash", str(folder)) == squashed
+
+    def layers(image: str) -> list[object]:
+        found = cais.ask("GET", f"/images/{image}/json").json["RootFS"]["Layers"].value
+        assert isinstance(found, list)
+        return found
+
+    assert len(layers(plain)) == len(layers(squashed)) + 2
+    assert layers(plain)[:-3] == layers(squashed)[:-1]
+    script = "find / -xdev -not -path '/proc/*' -not -path '/dev/*' -exec stat -c '%n %F %a %u:%g %s %N' {} +"
+    assert look(cais, squashed, f"{script} | sort") == look(cais, plain, f"{script} | sort")
+    history = cais.docker_output("history", "--no-trunc", "--format", "{{.Comment}}", squashed)
+    assert history.startswith(f"merge {plain} to sha256:")
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY a /a\nCOPY a /b\n")
+    (folder / "a").write_text("a")
+    assert len(layers(cais.docker_output("build", "-q", "--squash", str(folder)))) == 1
+
+
 def test_results_go_to_folders_and_archives(cais: Daemon, folder: Path, tmp_path: Path) -> None:
     (folder / "Dockerfile").write_text("FROM scratch\nCOPY --chmod=750 a /d/\n")
     (folder / "a").write_text("content")
+    images = cais.docker_output("images", "-q")
     cais.docker("build", "-o", str(tmp_path / "out"), str(folder))
     assert [str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*")] == ["d", "d/a"]
     assert (tmp_path / "out/d/a").stat().st_mode & 0o777 == 0o750
     cais.docker("build", "-o", f"type=tar,dest={tmp_path}/x.tar", str(folder))
     with tarfile.open(tmp_path / "x.tar") as archive:
         assert archive.getnames() == ["d", "d/a"]
-    assert cais.docker_output("images", "-q") == cais.docker_output("images", "-q", "busybox")
+    assert cais.docker_output("images", "-q") == images
     cais.docker("build", "-t", "out:1", "-o", f"type=docker,dest={tmp_path}/save.tar", str(folder))
     cais.docker("build", "-t", "out:1", "-o", f"type=oci,dest={tmp_path}/oci.tar", str(folder))
     with tarfile.open(tmp_path / "oci.tar") as archive:
@@ -298,7 +368,13 @@ def test_a_step_that_fails_shows_its_log_and_gives_its_status(cais: Daemon, fold
     done = cais.docker("build", "--progress", "plain", str(folder))
     assert done.returncode == 7
     assert done.stderr.count(" before\n") == 2
+    assert "Dockerfile:2\n" in done.stderr
+    assert "   2 | >>> RUN echo before; exit 7\n" in done.stderr
     assert done.stderr.rstrip().endswith("returned a non-zero code: 7")
+    quiet = cais.docker("build", "-q", str(folder))
+    assert quiet.returncode == 7
+    assert quiet.stdout == ""
+    assert " before\n" in quiet.stderr
     (folder / "Dockerfile").write_text("FROM busybox\nRNU x\n")
     wrong = cais.docker("build", str(folder))
     assert wrong.returncode == 1

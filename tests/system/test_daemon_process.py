@@ -195,11 +195,13 @@ def test_an_exec_outlives_the_daemon(private_caisd: Daemon) -> None:
 def test_a_client_s_exec_goes_on_and_ends_with_its_status_while_the_daemon_restarts(private_caisd: Daemon) -> None:
     daemon = private_caisd
     container = daemon.docker_output("run", "-d", "busybox", "sleep", "1000")
-    client = daemon.docker_start("exec", container, "sh", "-c", "echo up; sleep 2; echo down; exit 8")
+    script = "echo up; until [ -e /started ]; do sleep 0.1; done; echo down; exit 8"
+    client = daemon.docker_start("exec", container, "sh", "-c", script)
     assert client.stdout is not None
     assert client.stdout.readline() == b"up\n"
     daemon.kill()
     daemon.start()
+    daemon.docker("exec", container, "touch", "/started")
     output, _ = client.communicate(timeout=20)
     assert (output, client.returncode) == (b"down\n", 8)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness.archives import Archive
+from tests.harness.build import build
 from tests.harness.engine import Daemon, wait_until
 
 
@@ -90,3 +91,20 @@ def test_an_image_comes_where_another_is_still_being_deleted(small: SmallDisk) -
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         small.docker_output("rmi", f"big:{number}")
+
+
+def test_a_build_that_fills_the_disk_leaves_room_and_a_cache(small: SmallDisk) -> None:
+    fine = "FROM busybox\nRUN echo kept > /kept\n"
+    for line in ("RUN dd if=/dev/zero of=/big bs=1M count=30", "COPY --from=0 /kept /kept\nRUN yes > /big"):
+        failed = build(small, f"FROM busybox\nRUN echo kept > /kept\nFROM busybox\n{line}")
+        assert failed.error, failed.text
+    big = build(small, "FROM busybox\nCOPY . /c", {"big": os.urandom(20 << 20)})
+    assert "No space left" in big.error, big.error
+    wait_until(lambda: not list((small.data_root / "tmp" / "images").iterdir()), 5)
+    made = build(small, fine)
+    assert not made.error, made.error
+    assert small.docker_output("run", "--rm", "--network", "none", made.image, "cat", "/kept") == "kept"
+    small.fill()
+    assert build(small, fine + "RUN echo more > /more").error
+    small.make_room()
+    assert not build(small, fine + "RUN echo more > /more").error

@@ -113,7 +113,7 @@ async def test_what_was_not_received_whole_leaves_nothing(tmp_path: Path) -> Non
     offer = await contexts.offer(KEYS[0], manifest({"a": b"1"}))
     with pytest.raises(Unavailable):
         await contexts.fill(offer.id, broken())
-    assert list((tmp_path / KEYS[0]).iterdir()) == []
+    assert tree(tmp_path, KEYS[0]) == []
     with pytest.raises(NotFound):
         await contexts.fill(offer.id, archive({}))
 

@@ -91,8 +91,9 @@ def test_a_layer_with_another_digest_leaves_nothing(opened: Opened) -> None:
 
 
 def test_a_layer_that_is_cut_short_leaves_nothing(opened: Opened) -> None:
-    with pytest.raises(InvalidArgument):
-        opened.store.lease().unpack(io.BytesIO(ONE[:600]), None)
+    for size in (300, 514):  # in the header, in the content
+        with pytest.raises(InvalidArgument, match="unexpected EOF"):
+            opened.store.lease().unpack(io.BytesIO(ONE[:size]), None)
     assert opened.on_disk() == set()
 
 

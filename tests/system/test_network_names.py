@@ -99,11 +99,15 @@ def _hosts(caisd: Daemon, container: str) -> list[str]:
 @pytest.mark.usefixtures("upstream")
 def test_names_aliases_and_short_ids_are_answered_on_the_same_network_only(named: Daemon) -> None:
     _start(named, "nm-a", "--network", "nm-one")
-    identity = _start(named, "nm-b", "--network", "nm-one", "--network-alias", "Second", "--ip", "10.231.1.77")
+    options = ("--network-alias", "Second", "--ip", "10.231.1.77", "--hostname", "own")
+    identity = _start(named, "nm-b", "--network", "nm-one", *options)
     _start(named, "nm-c", "--network", "nm-two")
-    for name in ("nm-b", "second", "SECOND", identity[:12], "nm-b.nm-one"):
+    for name in ("nm-b", "second", "SECOND", identity[:12], "own", "nm-b.nm-one"):
         assert _look_up(named, "nm-a", name) == ["10.231.1.77"], name
     assert _look_up(named, "nm-c", "nm-b") == ["NXDOMAIN"]
+    _start(named, "nm-d", "--network", "nm-one", "--link", "nm-b:other")
+    assert _look_up(named, "nm-d", "other") == ["10.231.1.77"]
+    assert _look_up(named, "nm-a", "other") == ["NXDOMAIN"]
     assert "nm-b.nm-one" in named.docker_output("exec", "nm-a", "nslookup", "10.231.1.77")
     assert named.docker("exec", "nm-a", "ping", "-c", "1", "-W", "2", "second").returncode == 0
 

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -157,6 +158,39 @@ def address_of_network(daemon: Daemon, name: str) -> str:
     return daemon.docker_output("network", "inspect", "-f", "{{(index .IPAM.Config 1).Subnet}}", name)
 
 
+@pytest.mark.parametrize(
+    ("driver", "options"),
+    [
+        ("macvlan", []),
+        ("macvlan", ["-o", "macvlan_mode=private"]),
+        ("ipvlan", []),
+        ("ipvlan", ["-o", "ipvlan_mode=l3"]),
+    ],
+)
+def test_links_of_the_host_s_own(caisd: Daemon, lan: Lan, driver: str, options: list[str]) -> None:
+    if not lan.can_have(driver):
+        pytest.skip(f"this kernel has no {driver}")
+    prefix = lan.address.rpartition(".")[0]
+    subnet = ["--subnet", f"{prefix}.0/24", "--gateway", lan.address, "--aux-address", f"host={lan.host}"]
+    caisd.docker_output("network", "create", "-d", driver, "-o", f"parent={lan.link}", *options, *subnet, "wire")
+    own = idle(caisd, "c1", "--network", "wire", "--ip", f"{prefix}.77")
+    if options == ["-o", "ipvlan_mode=l3"]:  # a neighbour must be told where such a container is
+        lan.run("ip", "route", "replace", f"{own}/32", "via", lan.host)
+        lan.run("ip", "neigh", "replace", own, "dev", "eth0", "lladdr", _mac_of(lan.link))
+    assert reaches(caisd, "c1", f"http://{lan.address}:8000", 2) == own
+    idle(caisd, "c2", "--network", "wire")
+    answered = "1 packets received" in inside(caisd, "c2", f"ping -c 1 -W 1 {own}")
+    assert answered is (options != ["-o", "macvlan_mode=private"])
+    caisd.docker_output("network", "disconnect", "wire", "c1")
+    assert inside(caisd, "c1", "ls /sys/class/net").split() == ["lo"]
+    caisd.docker_output("network", "connect", "wire", "c1")
+    assert reaches(caisd, "c2", f"http://{lan.address}:8000", 2) == address(caisd, "c2")
+
+
+def _mac_of(link: str) -> str:
+    return Path(f"/sys/class/net/{link}/address").read_text("ascii").strip()
+
+
 def test_ports_are_given_once(caisd: Daemon) -> None:
     serve(caisd, "web", "-p", "18098:80")
     taken = "Bind for 0.0.0.0:18098 failed: port is already allocated"
@@ -202,6 +236,26 @@ def test_udp(caisd: Daemon, lan: Lan) -> None:
             assert subprocess.check_output(["python3", "-c", UDP_CLIENT, target, "18120"], text=True) == "got hello"
 
 
+def test_a_client_that_has_sent_before_reaches_the_container_too(caisd: Daemon, lan: Lan) -> None:
+    client = (
+        "import socket, sys, time\n"
+        "client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "client.bind(('', 4000))\n"
+        "client.settimeout(0.2)\n"
+        "for attempt in range(100):\n"
+        "    client.sendto(b'hello', (sys.argv[1], 18121))\n"
+        "    try:\n"
+        "        print(client.recv(100).decode())\n"
+        "        break\n"
+        "    except OSError:\n"
+        "        time.sleep(0.05)\n"
+    )
+    with lan.start("python3", "-c", client, lan.host) as sending:
+        idle(caisd, "c1", "-p", "18121:9/udp")
+        with udp_echo(caisd, "c1", 9):
+            assert sending.communicate(timeout=20)[0] == "got hello\n"
+
+
 def test_networks_and_addresses_survive_a_crash(private_caisd: Daemon, lan: Lan) -> None:
     daemon = private_caisd
     daemon.docker_output("network", "create", "mine")
@@ -220,6 +274,19 @@ def test_networks_and_addresses_survive_a_crash(private_caisd: Daemon, lan: Lan)
     assert lan.fetch(f"http://{lan.host}:18130") == "first"
     daemon.docker_output("rm", "-f", "first")
     assert fetch("http://127.0.0.1:18130") == ""
+
+
+def test_an_address_is_known_as_soon_as_it_is_used(private_caisd: Daemon) -> None:
+    daemon = private_caisd
+    given = set()
+    for number in range(4):
+        daemon.docker_output("run", "-d", "--name", f"c{number}", "busybox", "sleep", "1000")
+        daemon.kill()
+        daemon.start()
+        own = address(daemon, f"c{number}")
+        assert f" {own}/" in inside(daemon, f"c{number}", "ip -o -4 addr show eth0")
+        given.add(own)
+    assert len(given) == 4
 
 
 def test_what_is_taken_from_the_host_is_made_again(private_caisd: Daemon, lan: Lan) -> None:

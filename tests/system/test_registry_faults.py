@@ -21,7 +21,7 @@ from cais.distribution.registry_auth import Credentials
 from cais.distribution.registry_settings import RegistrySettings
 from cais.engine.images import Images
 from cais.engine.progress import Progress
-from cais.errors import CaisError, InvalidArgument, NotFound, RegistryFailed, Unauthorized
+from cais.errors import CaisError, InvalidArgument, NotFound, RegistryFailed, Unauthorized, Unavailable
 from tests.harness.archives import Archive
 from tests.harness.scripted_registry import INDEX, MANIFEST, ScriptedRegistry, cut, scripted_registry
 from tests.harness.stores import opened_images
@@ -558,6 +558,99 @@ async def test_docker_hub_s_mirror_is_asked_first_and_without_credentials(
     assert image.references == ("thing:1",)
     assert registry.asked("/v2/library/thing/manifests/1")
     assert {asked.authorization for asked in registry.requests} == {""}
+
+
+async def body(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+@pytest.fixture
+def uploads(registry: ScriptedRegistry) -> list[tuple[str, int]]:
+    """Lets the registry take uploads; each whole one, as its digest and how many bytes came."""
+    taken: list[tuple[str, int]] = []
+    arrived: dict[str, bytes] = {}
+
+    async def take(request: web.Request) -> web.StreamResponse | None:
+        if request.method == "POST" and request.path.endswith("/blobs/uploads/"):
+            return web.Response(status=202, headers={"Location": f"{request.path}{len(registry.requests)}"})
+        if request.method == "PUT" and "/manifests/" in request.path:
+            return web.Response(status=201)
+        if request.method == "PATCH":
+            arrived[request.path] = await request.read()
+            return web.Response(status=202, headers={"Location": request.path})
+        if request.method == "PUT":
+            data = arrived.pop(request.path)
+            assert digest_of(data) == request.query["digest"]
+            taken.append((request.query["digest"], len(data)))
+            return web.Response(status=201)
+        return None
+
+    registry.hooks.append(take)
+    return taken
+
+
+@pytest.mark.parametrize("how", ["refused", "cut"])
+async def test_a_push_that_breaks_off_begins_that_blob_again(
+    images: Images, registry: ScriptedRegistry, uploads: list[tuple[str, int]], how: str
+) -> None:
+    failures = 2
+
+    async def fail(request: web.Request) -> web.StreamResponse | None:
+        nonlocal failures
+        if request.method != "PATCH" or not failures:
+            return None
+        failures -= 1
+        await request.content.readany()
+        if how == "cut":
+            assert request.transport is not None
+            request.transport.abort()
+        return web.json_response({}, status=503)
+
+    registry.hooks.insert(0, fail)
+    name = parse(f"{registry.name}/a:1")
+    image = await images.import_(body(Archive().add("big", os.urandom(3 << 20)).data), reference=name)
+    told: list[Progress] = []
+    await images.push(name, report=told.append)
+    statuses = [message.status for message in told]
+    assert [status for status in statuses if status.startswith("Retrying")]
+    assert statuses.count("Pushed") == 1
+    assert [digest for digest, _ in uploads].count(image.id) == 1
+    assert len(uploads) == 2
+    assert any(reference.startswith(f"{registry.name}/a@") for reference in images.resolve(image.id).repo_digests)
+
+
+async def test_a_push_that_is_refused_for_good_is_not_tried_again(
+    images: Images, registry: ScriptedRegistry, uploads: list[tuple[str, int]]
+) -> None:
+    async def refuse(request: web.Request) -> web.StreamResponse | None:
+        if request.method == "POST" and request.path.endswith("/blobs/uploads/"):
+            error = {"code": "DENIED", "message": "requested access to the resource is denied"}
+            return web.json_response({"errors": [error]}, status=403)
+        return None
+
+    registry.hooks.insert(0, refuse)
+    name = parse(f"{registry.name}/a:1")
+    await images.import_(body(ROOT), reference=name)
+    with pytest.raises(CaisError, match="requested access to the resource is denied"):
+        await images.push(name)
+    assert len([asked for asked in registry.requests if asked.method == "POST"]) == 1
+    assert uploads == []
+
+
+async def test_a_push_without_the_archive_of_a_layer_says_how_to_get_it_back(
+    images: Images, registry: ScriptedRegistry, uploads: list[tuple[str, int]]
+) -> None:
+    name = parse(f"{registry.name}/a:1")
+    image = await images.import_(body(ROOT), reference=name)
+    (blob,) = images._store.layers.archives(image.config.diff_ids[0])
+    images._store.blobs.discard(blob.digest)
+    with pytest.raises(
+        Unavailable, match=r"the archive of layer sha256:\w+ is not here .* pull or load its image again"
+    ):
+        await images.push(name)
+    await images.import_(body(ROOT), reference=name)  # the same layer, which has an archive again
+    await images.push(name)
+    assert blob.digest in {digest for digest, _ in uploads}
 
 
 async def test_the_distribution_endpoint_describes_without_pulling(images: Images, registry: ScriptedRegistry) -> None:

@@ -9,10 +9,14 @@ from hypothesis import strategies as st
 
 from cais.api.build_extras import Extras, decode_extras
 from cais.api.build_steps import StepStream
+from cais.build.cacheimages import LABEL, steps_of
 from cais.build.events import Finished, Output, Planned, Pulling, Started
 from cais.build.kept_files import is_file, parse_manifest
+from cais.distribution.oci import ContainerConfig, ImageConfig, RootFS
+from cais.engine.image import Image
 from cais.engine.progress import Progress
 from cais.errors import InvalidArgument
+from cais.storage.layers import chain_ids
 
 
 def encoded(value: object) -> str:
@@ -89,3 +93,29 @@ def test_any_manifest_is_read_or_refused(manifest: bytes) -> None:
         parse_manifest(manifest)
     except InvalidArgument:
         return
+
+
+def cached_image(label: str) -> Image:
+    config = ImageConfig(
+        architecture="amd64",
+        os="linux",
+        config=ContainerConfig(labels={LABEL: label}),
+        rootfs=RootFS(diff_ids=["sha256:" + "1" * 64, "sha256:" + "2" * 64]),
+    )
+    return Image(id="sha256:0", config=config, references=(), repo_digests=(), size_bytes=0)
+
+
+def test_an_image_tells_the_steps_that_made_its_layers() -> None:
+    records = [{"key": str(n), "layers": n, "kind": "regular", "text": "t", "created_ns": 5} for n in (0, 1, 2, 3, -1)]
+    image = cached_image(json.dumps({"images": 1, "steps": records}))
+    chain = chain_ids(image.config.diff_ids)
+    assert [(step.key, step.chain_id, step.parent) for step in steps_of(image)] == [
+        ("0", None, ""),
+        ("1", chain[0], ""),
+        ("2", chain[1], chain[0]),
+    ]
+
+
+@pytest.mark.parametrize("label", ["", "{}", "[]", '{"images": 1, "steps": [{"key": 1}]}', "[" * 100_000])
+def test_an_image_that_tells_none_or_nonsense_has_no_cache(label: str) -> None:
+    assert steps_of(cached_image(label)) == []

@@ -158,7 +158,11 @@ def test_a_dockerfile_has_an_ignore_file_of_its_own(canned: CannedEngine, folder
             "no such file or directory",
         ),
         (["-f", "-", "-"], "invalid argument: can't use stdin for both build context and dockerfile"),
-        (["--push", "--load", "."], "push and load may not be set together at the moment"),
+        (["-t", "x", "--push", "--load", "."], "push and load may not be set together at the moment"),
+        (["-o", "out", "."], "--output type=local is not supported by this engine, which is not a Cais"),
+        (["-o", "type=image,x=y", "."], "unsupported option 'x' of the output type image"),
+        (["-o", "type=local", "."], "dest is required for local exporter"),
+        (["--push", "."], "tag is needed when pushing to registry"),
         (
             ["--secret", "id=x", "."],
             "--secret is not supported by this engine, which is not a Cais",

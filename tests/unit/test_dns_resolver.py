@@ -365,6 +365,19 @@ async def test_closing_ends_what_waits() -> None:
         writer.close()
 
 
+@pytest.mark.parametrize("order", [("start", "close"), ("close", "start")])
+async def test_starts_and_ends_that_meet(order: tuple[str, str], caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.create_server(("127.0.0.1", 0)) as tcp:
+        udp.bind(("127.0.0.1", 0))
+        address = tcp.getsockname()
+        resolver = Resolver(_Names(), (), False, udp, tcp)
+        await asyncio.gather(*(getattr(resolver, name)() for name in order))
+        assert udp.fileno() == tcp.fileno() == -1
+    with pytest.raises(OSError, match=str(address[1])):
+        await asyncio.open_connection(*address)
+    assert caplog.text == ""
+
+
 async def test_a_look_up_takes_far_less_than_a_millisecond() -> None:
     async with _serving() as (_, client):
         took = []

@@ -24,6 +24,16 @@ async def store(tmp_path: Path) -> AsyncIterator[ImageStore]:
         yield opened
 
 
+async def test_no_image_is_called_as_a_digest_begins(store: ImageStore) -> None:
+    image = await add_image(store, "named:1")
+    ambiguous = "refusing to create an ambiguous tag using digest algorithm as name"
+    with pytest.raises(InvalidArgument, match=ambiguous):
+        await store.add_references(image.id, [parse("sha256:abc")], NOW)
+    with pytest.raises(InvalidArgument, match=ambiguous):
+        await add_image(store, "sha256:latest")
+    assert store.get(image.id).references == ("named:1",)
+
+
 async def test_an_image_is_found_by_every_name_and_by_its_id(store: ImageStore) -> None:
     image = await add_image(store, "busybox:latest", "example.org/a:b")
     assert image.references == ("busybox:latest", "example.org/a:b")

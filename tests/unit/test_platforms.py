@@ -27,6 +27,13 @@ def test_nothing_is_no_wish() -> None:
     assert matches(None, "linux", "s390x")
 
 
+def test_a_single_word_must_be_a_known_one() -> None:
+    assert parse_platform("s390x") == Platform("s390x", "linux")
+    assert parse_platform("aarch64") == Platform("arm64", "linux")
+    with pytest.raises(InvalidArgument, match='"foobar": unknown operating system or architecture: invalid argument'):
+        parse_platform("foobar")
+
+
 @pytest.mark.parametrize("text", ["a/b/c/d", "linux/", "/", "linux/a b", "linux//v8"])
 def test_what_is_no_platform_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument):

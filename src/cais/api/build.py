@@ -203,6 +203,9 @@ def build_options(request: web.Request, extras: Extras) -> BuildOptions:
         pull=bool_query(request, "pull"),
         no_cache=bool_query(request, "nocache"),
         fresh_stages=extras.no_cache_filter,
+        cache_from=(*extras.cache_from, *(_json(request, "cachefrom", list[str]) or ())),
+        exports_cache=extras.cache_to,
+        squash=bool_query(request, "squash"),
         secrets=extras.secrets,
         ssh=extras.ssh,
         credentials=decode_all_credentials(request.headers.get(CONFIG_HEADER, "")),
@@ -228,8 +231,6 @@ def _refuse(request: web.Request) -> None:
     """Raises Unsupported for what is not done, by its name."""
     if text_query(request, "version", "1") not in {"", "1"}:
         raise Unsupported("BuildKit (version=2) is not supported by Cais")
-    if bool_query(request, "squash"):
-        raise Unsupported("squashing (squash) is not supported by Cais")
     if text_query(request, "outputs"):
         raise Unsupported("outputs of BuildKit (outputs) are not supported by Cais")
     if text_query(request, "remote") == _DOCKERFILE_ALONE:

@@ -19,7 +19,8 @@ class Extras(msgspec.Struct, rename="pascal", forbid_unknown_fields=True, frozen
 
     secrets: contents by id, base64. no_cache_filter: stages that no cache is used for. context: the id of a kept
     context; the body then has the Dockerfile alone. contexts: by name, `docker-image://REFERENCE` or `kept:ID`.
-    ssh: paths of the sockets of agents on this machine, by id.
+    ssh: paths of the sockets of agents on this machine, by id. cache_from: images with the cache of another build.
+    cache_to: make such images.
     """
 
     steps: bool = False
@@ -28,6 +29,8 @@ class Extras(msgspec.Struct, rename="pascal", forbid_unknown_fields=True, frozen
     context: str = ""
     contexts: dict[str, str] = {}
     ssh: dict[str, str] = {}
+    cache_from: list[str] = []
+    cache_to: bool = False
 
 
 def decode_extras(header: str) -> Extras:

@@ -4,6 +4,7 @@
     {"started": STEP}
     {"output": STEP, "source": "stdout" | "stderr" | "note", "data": TEXT}
     {"finished": STEP, "cached": BOOL, "error": TEXT}
+    {"cache": [ID, …]}                                          images that have the cache of this build
 
 The progress of a pull is told as everywhere.
 """
@@ -12,7 +13,7 @@ import codecs
 from collections.abc import Callable
 
 from cais.api.http import encode
-from cais.build.events import Event, Finished, Output, Planned, Pulling, Started
+from cais.build.events import CacheExported, Event, Finished, Output, Planned, Pulling, Started
 from cais.engine.progress import Progress
 
 
@@ -32,7 +33,7 @@ class StepStream:
         if message:
             self._report(encode({"build": message}))
 
-    def _message(self, event: Planned | Started | Output | Finished) -> dict[str, object]:
+    def _message(self, event: Planned | Started | Output | Finished | CacheExported) -> dict[str, object]:
         match event:
             case Planned():
                 steps = zip(event.texts, event.stages, strict=True)
@@ -42,6 +43,8 @@ class StepStream:
             case Output():
                 text = self._decoded(event)
                 return {"output": event.step, "source": event.source, "data": text} if text else {}
+            case CacheExported():
+                return {"cache": list(event.images)}
             case Finished():
                 return {"finished": event.step, "cached": event.cached, "error": event.error}
 

@@ -50,8 +50,8 @@ class ExecHandlers:
             await execs.start_detached(item, size)
             return empty_answer(200)
         keys = parse_detach_keys(item.config.DetachKeys)
-        connection = hijack(request, content_type(request, item.config.Tty), self._tasks)
-        await execs.start_attached(item, connection, keys, size)
+        connection = hijack(request, content_type(request, body.Tty), self._tasks)
+        await execs.start_attached(item, connection, keys, size, framed=not body.Tty)
         return Hijacked()
 
     async def resize(self, request: web.Request) -> web.StreamResponse:

@@ -5,11 +5,12 @@ an error becomes a status. Query values are read as Docker reads them.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from aiohttp import web
 
+from cais.api.fieldnames import as_declared
 from cais.engine.filters import Filters
 from cais.errors import (
     CaisError,
@@ -183,21 +184,13 @@ async def read_json(request: web.Request, kind: type[T]) -> T | None:
 
 
 def decode(body: bytes, kind: type[T]) -> T:
-    """JSON bytes as a `kind`. A null stands for "not given", whatever the field, as in Docker."""
+    """JSON bytes as a `kind`, read as Docker reads them: see `fieldnames`."""
     try:
-        return msgspec.convert(_without_nulls(msgspec.json.decode(body)), kind)
+        return msgspec.convert(as_declared(msgspec.json.decode(body), kind), kind)
     except msgspec.ValidationError as error:
         raise InvalidArgument(f"invalid JSON: {error}") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"invalid JSON: {error}") from None
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
-    return value
 
 
 def plain_headers(extra: Mapping[str, str] | None = None) -> dict[str, str]:

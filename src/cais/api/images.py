@@ -99,7 +99,7 @@ class ImageHandlers:
 
             await self._images.load(_body(request), platform, tell)
 
-        return await progress_answer(request, work)
+        return await progress_answer(request, work, errors_are_told=True)
 
     async def prune(self, request: web.Request) -> web.StreamResponse:
         """POST /images/prune"""

@@ -5,8 +5,8 @@ from aiohttp import web
 from cais.api.http import bool_query, empty_answer, filters_query, json_answer, read_json, text_query
 from cais.engine import network_views
 from cais.engine.engine import Engine
+from cais.engine.network import Network
 from cais.engine.network_models import ConnectRequest, DisconnectRequest, NetworkRequest
-from cais.engine.networks import Network
 from cais.errors import InvalidArgument, NotFound
 
 

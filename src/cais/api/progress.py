@@ -14,6 +14,8 @@ from cais.errors import CaisError
 
 _log = logging.getLogger("cais.api")
 
+Json = dict[str, Any]
+
 T = TypeVar("T")
 
 
@@ -21,11 +23,13 @@ async def progress_answer(
     request: web.Request,
     work: Callable[[Callable[[Progress | bytes], None]], Awaitable[T]],
     conclusion: Callable[[T], Iterable[Progress | bytes]] = lambda _: (),
+    *,
+    errors_are_told: bool = False,
 ) -> web.StreamResponse:
     """Do the work, and tell what it reports, then its conclusion. Bytes are whole lines already.
 
-    An error before the first report is an ordinary one; later it is the last line of an answer that began
-    as a success, as in Docker. The work is cancelled when the client hangs up.
+    An error before the first report is an ordinary one, unless `errors_are_told`; later it is the last line of an
+    answer that began as a success, as in Docker. The work is cancelled when the client hangs up.
     """
     messages: asyncio.Queue[Progress | bytes | None] = asyncio.Queue()
     response = web.StreamResponse(headers={"Content-Type": JSON_TYPE})
@@ -43,7 +47,7 @@ async def progress_answer(
                 await _write(request, response, _with_waiting(message, messages))
             await _write(request, response, map(_line, conclusion(await task)))
         except CaisError as error:
-            if not response.prepared:
+            if not response.prepared and not errors_are_told:
                 raise
             await _write(request, response, [error_line(error.message, getattr(error, "exit_code", 0))])
         except Exception as error:
@@ -84,17 +88,22 @@ def _line(message: Progress | bytes) -> bytes:
     if isinstance(message, bytes):
         return message
     if message.stream:
-        return encode({"stream": message.stream})
+        return _encode({"stream": message.stream})
     if message.aux is not None:
-        return encode({"progressDetail": {}, "aux": message.aux})
-    line: dict[str, Any] = {"status": message.status}
+        return _encode({"progressDetail": {}, "aux": message.aux})
+    line: Json = {"status": message.status}
     if message.id:
         detail = {"current": message.current, "total": message.total} if message.current else {}
         line |= {"progressDetail": detail, "id": message.id}
-    return encode(line)
+    return _encode(line)
 
 
 def error_line(message: str, code: int = 0) -> bytes:
     """What ends an answer that has begun as a success. code: an exit code that says more than the text."""
-    detail = {"code": code, "message": message} if code else {"message": message}
-    return encode({"errorDetail": detail, "error": message})
+    detail: Json = {"code": code, "message": message} if code else {"message": message}
+    return _encode({"errorDetail": detail, "error": message})
+
+
+def _encode(value: Json) -> bytes:
+    """JSON in a line of its own, which ends as Docker's lines of progress do."""
+    return encode(value)[:-1] + b"\r\n"

@@ -14,11 +14,12 @@ import msgspec
 from cais.build import context as contexts
 from cais.build import graph
 from cais.build.cache import BuildCache
+from cais.build.cacheimages import cache_images, steps_of
 from cais.build.cachemounts import CacheMounts
 from cais.build.dockerfile import Dockerfile, parse
-from cais.build.events import Finished, Pulling, Tell
+from cais.build.events import CacheExported, Finished, Pulling, Tell
 from cais.build.expansion import global_scope, platform_args
-from cais.build.graph import Plan
+from cais.build.graph import SCRATCH, Plan, StagePlan
 from cais.build.instructions import Instruction, Label
 from cais.build.kept import KeptContexts
 from cais.build.making import Maker
@@ -26,8 +27,9 @@ from cais.build.options import BuildOptions
 from cais.build.remote import Fetcher
 from cais.build.running import Runner
 from cais.build.sources import Source, folder_source, layers_source
+from cais.build.squash import squashed
 from cais.build.stage import StageRun, Tools
-from cais.build.state import State, of_image
+from cais.build.state import State, of_image, of_scratch
 from cais.distribution.oci import Platform
 from cais.distribution.platforms import host_platform, matches, parse_platform, platform_text
 from cais.distribution.reference import parse as parse_reference
@@ -156,11 +158,48 @@ class _Build:
             init_layer=str(self._engine.settings.init_layer),
             platform=(self._platform.architecture, self._platform.variant),
         )
+        for name in self._options.cache_from:
+            self._take_cache(name)
         self._tell(plan.planned)
         for number, _ in enumerate(self._dockerfile.global_args, 1):
             self._tell(Finished(number))
         state = await self._run_stages(plan, tools)
+        if self._options.exports_cache:
+            await self._export_cache(state)
+        if self._options.squash:
+            state = await self._squash(plan.target, state)
         return await self._keep(state)
+
+    async def _squash(self, target: StagePlan, state: State) -> State:
+        """The layers that the target stage has added, as one."""
+        if target.base_stage is not None:
+            below = await self.state_of(target.base_stage)
+        elif target.base.lower() == SCRATCH:
+            below = of_scratch(state.architecture, state.variant)
+        else:
+            below = of_image(await self.base_image(target.base, target.platform, 0))
+        count = len(below.diff_ids)
+        if len(state.diff_ids) - count < 2:
+            return state
+        layers = self.lower_dirs(state)
+        made = await self._maker.squash(layers[::-1][count:], layers[len(layers) - count :], below.top)
+        return squashed(state, below, made)
+
+    def _take_cache(self, name: str) -> None:
+        """Use the cache that an image has. One that is not here, or has none, is no help, and no error."""
+        try:
+            image = self._engine.images.resolve(name)
+        except CaisError:
+            return
+        if steps := steps_of(image):
+            self._maker.take_cache(image, steps)
+
+    async def _export_cache(self, state: State) -> None:
+        states = [state, *(done for task in self._stages.values() if (done := task.result()) is not state)]
+        images = []
+        for new in cache_images(states, self._maker.used.values()):
+            images.append(await self._store.store(new, timestamp(state.created_ns)))
+        self._tell(CacheExported(tuple(image.id for image in images)))
 
     async def _run_stages(self, plan: Plan, tools: Tools) -> State:
         """All stages at once: each waits for those that it needs. The first failure ends the others."""

@@ -6,7 +6,7 @@ Steps run side by side; what a later one tells waits until those before it are d
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cais.build.events import Event, Finished, Output, Planned, Pulling, Started
+from cais.build.events import CacheExported, Event, Finished, Output, Planned, Pulling, Started
 from cais.engine.image import Image, short_id
 from cais.engine.progress import Progress
 
@@ -33,6 +33,7 @@ class ClassicStream:
         self._texts: tuple[str, ...] = ()
         self._steps: list[_Step] = []
         self._current = 0
+        self._failed: int | None = None
 
     def tell(self, event: Event) -> None:
         """Take an event."""
@@ -40,11 +41,16 @@ class ClassicStream:
             self._texts = event.texts
             self._steps = [_Step() for _ in event.texts]
             return
+        if isinstance(event, CacheExported):
+            return
         if not 1 <= event.step <= len(self._steps):
             return
         step = self._steps[event.step - 1]
         step.texts += self._texts_of(event)
-        step.done = isinstance(event, Finished)
+        if isinstance(event, Finished):
+            step.done = not event.error
+            if event.error and self._failed is None:
+                self._failed = event.step - 1
         if event.step - 1 == self._current:
             self._show(self._current)
             while step.done:
@@ -56,10 +62,9 @@ class ClassicStream:
                     self._show(self._current)
 
     def finish(self) -> None:
-        """The build has failed: what was told of the steps that were to come is shown now."""
-        for number in range(self._current, len(self._steps)):
-            if self._steps[number].texts:
-                self._show(number)
+        """The build has failed: what was told of the step that is to blame is shown now, if it was not before."""
+        if self._failed is not None and self._failed > self._current:
+            self._show(self._failed)
 
     def _texts_of(self, event: Started | Output | Pulling | Finished) -> list[str | Progress]:
         match event:

@@ -55,7 +55,14 @@ class Finished:
     error: str = ""
 
 
-Event: TypeAlias = Planned | Started | Output | Pulling | Finished
+@dataclass(frozen=True, slots=True)
+class CacheExported:
+    """The ids of the images that have this build's cache."""
+
+    images: tuple[str, ...]
+
+
+Event: TypeAlias = Planned | Started | Output | Pulling | Finished | CacheExported
 Tell: TypeAlias = Callable[[Event], None]
 """Takes an event, in the event loop's thread, at once."""
 

@@ -11,6 +11,7 @@ change, and one goes when a newer one is there and no build uses it any more.
 """
 
 import asyncio
+import contextlib
 import os
 import re
 import struct
@@ -18,26 +19,33 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from cais.build import context as contexts
 from cais.build.kept_files import Files, all_there, boot_id, complete, is_file, parse_manifest
+from cais.engine.text import reason
 from cais.engine.work import to_the_end
-from cais.errors import InvalidArgument, NotFound
+from cais.errors import InvalidArgument, NotFound, Unavailable
 from cais.storage.trees import remove_tree
 
 LIMIT_BYTES: Final = 20 << 30
 """How much all contexts may take before those that were used least recently go."""
 
+_MANIFEST: Final = "manifest"
 _KEY: Final = re.compile(r"[0-9a-f]{64}")
 _RECORD: Final = struct.Struct("<Q32s")
 _MOST_OFFERS: Final = 32
+_OFFER_SECONDS: Final = 600.0
 
 
 @dataclass(slots=True)
 class Generation:
-    """One state of a folder. `digests` are those of its files' contents, by inode; builds add to them."""
+    """One state of a folder. manifest: the digest of what the client said of it.
+
+    digests: those of its files' contents, by inode; builds add to them.
+    """
 
     key: str
     id: str
@@ -56,8 +64,8 @@ class Generation:
         return self.path / "tree"
 
     def files(self) -> Files:
-        """What the manifest says. Raises: InvalidArgument."""
-        return parse_manifest(self.manifest)
+        """What the manifest says. Blocks. Raises: InvalidArgument, OSError."""
+        return parse_manifest((self.path / _MANIFEST).read_bytes())
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,7 @@ class _Pending:
     files: Files
     missing: frozenset[str]
     base: Generation | None
+    made_at: float
 
 
 class KeptContexts:
@@ -94,21 +103,19 @@ class KeptContexts:
             raise InvalidArgument(f"invalid key of a context: {key[:80]}")
         await self._load()
         newest = self._newest.get(key)
-        if newest is not None and newest.manifest == manifest:
+        if newest is not None and newest.manifest == sha256(manifest).digest():
             return Offer(newest.id)
-        files = await asyncio.to_thread(parse_manifest, manifest)
-        known = await asyncio.to_thread(newest.files) if newest is not None else {}
-        missing = [
-            (number, path)
-            for number, (path, fields) in enumerate(files.items())
-            if is_file(fields) and known.get(path) != fields
-        ]
-        while len(self._pending) >= _MOST_OFFERS:
-            self._drop_offer(next(iter(self._pending)))
-        offered = os.urandom(16).hex()
+        self._drop_offers()
         if newest is not None:
-            newest.users += 1
-        self._pending[offered] = _Pending(key, manifest, files, frozenset(path for _, path in missing), newest)
+            newest.users += 1  # until the offer is filled, or forgotten
+        try:
+            files, missing = await asyncio.to_thread(_compare, manifest, newest)
+        except BaseException:
+            self._release(newest)
+            raise
+        offered = os.urandom(16).hex()
+        wanted = frozenset(path for _, path in missing)
+        self._pending[offered] = _Pending(key, manifest, files, wanted, newest, time.monotonic())
         return Offer(offered, [number for number, _ in missing])
 
     async def fill(self, offered: str, body: AsyncIterator[bytes]) -> str:
@@ -125,13 +132,16 @@ class KeptContexts:
             await asyncio.to_thread(path.mkdir, 0o700, parents=True)
             await contexts.receive(body, path / "tree")
             digests = await to_the_end(asyncio.to_thread(_completed, pending, path))
-        except BaseException:
-            await to_the_end(asyncio.to_thread(remove_tree, path))
+        except BaseException as error:
+            await to_the_end(asyncio.to_thread(_discard, path))
+            if isinstance(error, OSError):
+                raise Unavailable(f"keep the context: {reason(error)}") from error
             raise
         finally:
             self._release(pending.base)
         now = time.time_ns()
-        made = Generation(pending.key, offered, path, pending.manifest, digests, _size(pending.files), now, now)
+        digest = sha256(pending.manifest).digest()
+        made = Generation(pending.key, offered, path, digest, digests, _size(pending.files), now, now)
         replaced = self._newest.get(pending.key)
         self._newest[pending.key] = self._by_id[offered] = made
         self._release(replaced, used=False)
@@ -162,6 +172,7 @@ class KeptContexts:
     async def all(self) -> list[Generation]:
         """The newest of each context."""
         await self._load()
+        self._drop_offers()
         return list(self._newest.values())
 
     async def remove(self, key: str) -> bool:
@@ -172,7 +183,7 @@ class KeptContexts:
             return False
         del self._newest[key]
         self._by_id.pop(generation.id, None)
-        await asyncio.to_thread(remove_tree, generation.path.parent)
+        await asyncio.to_thread(_discard, generation.path)
         return True
 
     def _release(self, generation: Generation | None, *, used: bool = True) -> None:
@@ -185,12 +196,17 @@ class KeptContexts:
             self._remove_later(generation.path)
 
     def _remove_later(self, path: Path) -> None:
-        task = asyncio.create_task(asyncio.to_thread(remove_tree, path), name="old context")
+        task = asyncio.create_task(asyncio.to_thread(_discard, path), name="old context")
         self._removals.add(task)
         task.add_done_callback(self._removals.discard)
 
-    def _drop_offer(self, offered: str) -> None:
-        self._release(self._pending.pop(offered).base)
+    def _drop_offers(self) -> None:
+        """Forget the offers that nobody seems to fill."""
+        oldest = time.monotonic() - _OFFER_SECONDS
+        for offered, pending in list(self._pending.items()):
+            if pending.made_at < oldest or len(self._pending) >= _MOST_OFFERS:
+                del self._pending[offered]
+                self._release(pending.base)
 
     def _keep_within_limit(self, made: Generation) -> None:
         total = 0
@@ -214,6 +230,28 @@ class KeptContexts:
             self._remove_later(path)
 
 
+def _compare(manifest: bytes, newest: Generation | None) -> tuple[Files, list[tuple[int, str]]]:
+    """The files of a manifest, and those that the newest generation has not so, with their numbers. Blocks."""
+    files = parse_manifest(manifest)
+    known: Files = {}
+    if newest is not None:
+        with contextlib.suppress(OSError, InvalidArgument):  # then all of it is sent
+            known = newest.files()
+    missing = [
+        (number, path)
+        for number, (path, fields) in enumerate(files.items())
+        if is_file(fields) and known.get(path) != fields
+    ]
+    return files, missing
+
+
+def _discard(path: Path) -> None:
+    """Remove a generation, and the folder of its key when no other is in it. Blocks."""
+    remove_tree(path)
+    with contextlib.suppress(OSError):
+        path.parent.rmdir()
+
+
 def _size(files: Files) -> int:
     return sum(int(fields[1]) for fields in files.values())
 
@@ -223,7 +261,7 @@ def _completed(pending: _Pending, path: Path) -> dict[int, bytes]:
     base = pending.base
     linked = complete(path / "tree", pending.files, pending.missing, base.tree if base is not None else None)
     (path / "boot").write_text(boot_id())
-    (path / "manifest").write_bytes(pending.manifest)
+    (path / _MANIFEST).write_bytes(pending.manifest)
     known = base.digests if base is not None else {}
     return {inode: known[inode] for inode in linked if inode in known}
 
@@ -233,8 +271,11 @@ def _found(folder: Path) -> tuple[list[Generation], list[Path]]:
     generations: list[Generation] = []
     useless: list[Path] = []
     for key in folder.iterdir() if folder.is_dir() else ():
-        paths = sorted(key.iterdir(), key=lambda path: path.stat().st_mtime_ns)
-        newest = next((path for path in reversed(paths) if (path / "manifest").is_file()), None)
+        try:
+            paths = sorted(key.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        except OSError:
+            continue
+        newest = next((path for path in reversed(paths) if (path / _MANIFEST).is_file()), None)
         generation = _read_whole(newest) if newest is not None else None
         if generation is not None:
             generations.append(generation)
@@ -256,11 +297,19 @@ def _read_whole(path: Path) -> Generation | None:
 
 def _read(path: Path) -> Generation:
     digests = _read_digests(path)
-    manifest = (path / "manifest").read_bytes()
-    made_ns = (path / "manifest").stat().st_mtime_ns
+    manifest = (path / _MANIFEST).read_bytes()
+    made_ns = (path / _MANIFEST).stat().st_mtime_ns
     size_bytes = _size(parse_manifest(manifest))
     return Generation(
-        path.parent.name, path.name, path, manifest, digests, size_bytes, made_ns, made_ns, saved_digests=len(digests)
+        path.parent.name,
+        path.name,
+        path,
+        sha256(manifest).digest(),
+        digests,
+        size_bytes,
+        made_ns,
+        made_ns,
+        saved_digests=len(digests),
     )
 
 

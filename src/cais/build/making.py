@@ -8,18 +8,19 @@ import asyncio
 import itertools
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cais.build.rootfs import StepFolder, take_layer
+from cais.build import squash
+from cais.build.rootfs import StepFolder, merged, take_layer
 from cais.build.state import State
 from cais.engine.image import Image
 from cais.engine.image_steps import Step
 from cais.engine.image_store import ImageStore
 from cais.engine.text import reason
-from cais.engine.work import run_blocking
+from cais.engine.work import Stopped, run_blocking
 from cais.errors import Conflict, Unavailable
 from cais.storage.layers import Layer, Lease
 
@@ -52,6 +53,9 @@ class Maker:
         self._stopped = threading.Event()
         self._numbers = itertools.count()
         self._new: dict[str, Step] = {}
+        self._imported: dict[str, Step] = {}
+        self.used: dict[str, Step] = {}
+        """Every step of this build that was made or found, by its key."""
         self._making: dict[str, asyncio.Future[Made]] = {}
         self._flushed = time.monotonic()
 
@@ -64,6 +68,11 @@ class Maker:
         """Keep an image's layers until the build ends; False when they are gone."""
         return all(self._lease.keep(chain_id) is not None for chain_id in image.layers[-1:])
 
+    def take_cache(self, image: Image, steps: Iterable[Step]) -> None:
+        """Find also those steps, for this build; their layers are the image's. Nothing of it is kept for others."""
+        if self.hold(image):
+            self._imported |= {step.key: step for step in steps}
+
     def stop(self) -> None:
         """Nothing more is made."""
         self._stopped.set()
@@ -75,11 +84,12 @@ class Maker:
 
     def note(self, key: str, state: State, text: str, *, fresh: bool) -> Made:
         """A step that writes no file: only when it was made for the first time is kept."""
-        found = None if fresh else self._new.get(key) or self._store.steps.get(key)
+        found = None if fresh else self._known(key)
         if found is not None:
+            self.used[key] = found
             return Made(None, self._time(found.created_ns), cached=True)
         now = self._time(time.time_ns())
-        self._new[key] = Step(key, None, "", INTERNAL, text, 0, now, now)
+        self.used[key] = self._new[key] = Step(key, None, "", INTERNAL, text, 0, now, now)
         return Made(None, now, cached=False)
 
     async def make(self, key: str, state: State, text: str, perform: Perform, *, fresh: bool) -> Made:
@@ -106,6 +116,26 @@ class Maker:
         future.set_result(made)
         await self._flush_sometimes()
         return made
+
+    async def squash(self, layers: Sequence[str], below: Sequence[str], parent: str | None) -> Layer | None:
+        """One layer of several, the lowest first, on those below them, the topmost first. Raises: Unavailable."""
+        step = StepFolder(self.new_folder("squash"))
+        given_up = threading.Event()
+
+        def check() -> None:
+            if given_up.is_set():
+                raise Stopped
+
+        def work() -> Layer | None:
+            step.make()
+            with merged(below, step.empty) as base:
+                squash.merge(layers, base, step.diff, check)
+            return take_layer(self._lease, step, parent, given_up)
+
+        try:
+            return await run_blocking(work, given_up.set)
+        except OSError as error:
+            raise Unavailable(f"squash: {reason(error)}") from error
 
     async def flush(self) -> None:
         """Keep what was made for the next build. Raises: Unavailable."""
@@ -135,20 +165,25 @@ class Maker:
         now = self._time(time.time_ns())
         chain_id = state.top if layer is None else layer.chain_id
         size_bytes = 0 if layer is None else layer.size_bytes
-        self._new[key] = Step(key, chain_id, state.top or "", REGULAR, text, size_bytes, now, now)
+        self.used[key] = self._new[key] = Step(key, chain_id, state.top or "", REGULAR, text, size_bytes, now, now)
         return Made(layer, now, cached=False)
 
     def _find(self, key: str, state: State) -> Made | None:
         """What the cache has, if it lies on the layers of this state."""
-        step = self._new.get(key) or self._store.steps.get(key)
+        step = self._known(key)
         if step is None:
             return None
         if step.chain_id == state.top:
+            self.used[key] = step
             return Made(None, self._time(step.created_ns), cached=True)
         layer = None if step.chain_id is None else self._lease.keep(step.chain_id)
         if layer is None or layer.parent != state.top:
             return None
+        self.used[key] = step
         return Made(layer, self._time(step.created_ns), cached=True)
+
+    def _known(self, key: str) -> Step | None:
+        return self._new.get(key) or self._store.steps.get(key) or self._imported.get(key)
 
     def _time(self, time_ns: int) -> int:
         return time_ns if self._epoch_ns is None else self._epoch_ns

@@ -57,6 +57,7 @@ class Mounting:
     async def mount(self, wanted: Sequence[Mount], folder: str, stack: AsyncExitStack) -> Mounted:
         """The mounts, until the stack is closed. Raises: InvalidArgument, OSError."""
         made = Mounted()
+        caches = await self._caches_of(wanted, folder, stack)
         for number, item in enumerate(wanted):
             if item.type == "secret":
                 self._secret(made, item, folder, number)
@@ -73,7 +74,8 @@ class Mounting:
                     size = [f"size={item.size_bytes}"] if item.size_bytes else []
                     made.mounts.append(_mount(target, "tmpfs", "tmpfs", "nosuid", "nodev", "mode=1777", *size))
                 case "cache":
-                    made.mounts.append(await self._cache(item, target, stack))
+                    options = ["bind", "rprivate", *(["ro"] if item.readonly else [])]
+                    made.mounts.append(_mount(target, "bind", str(caches[item.id or target]), *options))
                 case _:
                     made.mounts.append(await self._bind(item, target, number))
         return made
@@ -115,16 +117,20 @@ class Mounting:
         if not any(variable.startswith(_AGENT) for variable in made.environment):
             made.environment.append(f"{_AGENT}{target}")
 
-    async def _cache(self, item: Mount, target: str, stack: AsyncExitStack) -> Json:
+    async def _caches_of(self, wanted: Sequence[Mount], folder: str, stack: AsyncExitStack) -> dict[str, Path]:
+        """The caches of a RUN, each once, by their ids; in the order of these, so that two commands that want the same
+        ones for themselves don't wait for each other."""
+        items = {item.id or workdir(folder, item.target): item for item in wanted if item.type == "cache"}
+        return {identity: await self._cache(identity, items[identity], stack) for identity in sorted(items)}
+
+    async def _cache(self, identity: str, item: Mount, stack: AsyncExitStack) -> Path:
         owner = (item.uid or 0, item.gid or 0)
         mode = 0o755 if item.mode is None else item.mode & 0o7777
-        identity = item.id or target
         path, is_new = await stack.enter_async_context(self.caches.use(identity, item.sharing, mode, owner))
         if is_new and item.source_from:
             source = await self.find(item.source_from)
             await source.look(lambda root: _copy(root, item.source, path))
-        options = ["bind", "rprivate", *(["ro"] if item.readonly else [])]
-        return _mount(target, "bind", str(path), *options)
+        return path
 
     async def _bind(self, item: Mount, target: str, number: int) -> Json:
         source = await self.find(item.source_from)

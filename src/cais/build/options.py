@@ -42,7 +42,9 @@ class BuildOptions:
     """The options. `dockerfile`: its path in the context. `credentials`: by the host of a registry.
 
     `secrets`: what `RUN --mount=type=secret` finds, by id. `ssh`: sockets of agents on this machine, by id.
-    `fresh_stages`: those that no cache is used for. `contexts`: by name, in lower case.
+    `cache_from`: images that are here and have the cache of another build; others are no help. `exports_cache`: make
+    such images of this one. `squash`: what is added becomes one layer. `fresh_stages`: those that no cache is used for.
+    `contexts`: by name, in lower case.
     """
 
     tags: tuple[Reference, ...] = ()
@@ -56,6 +58,9 @@ class BuildOptions:
     limits: Limits = field(default_factory=Limits)
     pull: bool = False
     no_cache: bool = False
+    cache_from: tuple[str, ...] = ()
+    exports_cache: bool = False
+    squash: bool = False
     fresh_stages: frozenset[str] = frozenset()
     secrets: Mapping[str, bytes] = field(default_factory=dict)
     ssh: Mapping[str, str] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from cais.storage.trees import remove_tree
 
 _GIT: Final = re.compile(r"(?:git://|git@|ssh://|github\.com/|https?://[^#?]*\.git(?:#|\?|$))")
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]*")
+_COMMIT: Final = re.compile(r"[0-9a-f]{7,64}")
 _CONNECT_SECONDS: Final = 30
 _SILENCE_SECONDS: Final = 60
 # nothing of the host's settings, no helper programs, no file or ext transports: an address leads to a server
@@ -131,9 +132,9 @@ async def clone(address: str, folder: Path, *, keep_git_dir: bool = False) -> Pa
     target = folder / "repository"
     target.mkdir(mode=0o755)
     await _git(target, "init", "--quiet")
-    await _git(target, "fetch", "--quiet", "--depth=1", "--", repository, reference or "HEAD")
-    await _git(target, "checkout", "--quiet", "FETCH_HEAD")
-    await _git(target, "submodule", "update", "--init", "--recursive", "--depth=1", "--quiet")
+    await _git(target, "checkout", "--quiet", await _fetch_commit(target, repository, reference or "HEAD"))
+    if (target / ".gitmodules").exists():
+        await _git(target, "submodule", "update", "--init", "--recursive", "--quiet")
     if not keep_git_dir:
         await asyncio.to_thread(_remove_git, target)
     if not below:
@@ -142,6 +143,21 @@ async def clone(address: str, folder: Path, *, keep_git_dir: bool = False) -> Pa
     if found is None:
         raise InvalidArgument(f"git context: {below!r} is no folder of the repository")
     return found
+
+
+async def _fetch_commit(target: Path, repository: str, reference: str) -> str:
+    """Fetch what a reference names, no more of it than has to be; returns what to check out."""
+    try:
+        await _git(target, "fetch", "--quiet", "--depth=1", "--", repository, reference)
+    except Unavailable:  # a plain web server has no shallow copies; others give out no commit by its number
+        try:
+            await _git(target, "fetch", "--quiet", "--", repository, reference)
+        except Unavailable:
+            if not _COMMIT.fullmatch(reference):
+                raise
+            await _git(target, "fetch", "--quiet", "--", repository, "+refs/heads/*:refs/remotes/origin/*")
+            return reference
+    return "FETCH_HEAD"
 
 
 def _remove_git(target: Path) -> None:

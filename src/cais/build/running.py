@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from cais.build.options import BuildOptions
 from cais.build.rootfs import StepFolder
-from cais.engine import etcfiles, names, spec, starting, validation
+from cais.engine import etcfiles, joining, names, network_requests, spec, starting, validation
+from cais.engine.container import Container
 from cais.engine.engine import Engine
 from cais.engine.models import ContainerConfig, CreateRequest, HostConfig, Record
 from cais.engine.text import reason
@@ -64,7 +65,7 @@ class Runner:
         """Raises: InvalidArgument, Unsupported for limits that make no sense, or that this host does not have."""
         self._engine = engine
         self._options = options
-        self._host_configs = {wanted: self._host_config(wanted) for wanted in ("default",)}
+        self._requests = {"default": self._request("default")}
 
     def new_id(self) -> str:
         """An id for a container."""
@@ -81,14 +82,30 @@ class Runner:
 
         lower: the layers, topmost first. Raises: what starting a container does.
         """
-        bundle = self.bundle(container_id)
+        engine = self._engine
+        container = Container(self._record(container_id, command))
         try:
-            request = await asyncio.to_thread(self._prepare, container_id, command, lower, step)
-            return await self._run(request, on_output)
+            joined = joining.join(container, engine.containers, engine.images.folders_of)
+            network = engine.endpoints.begin(container)
+            around = engine.endpoints.surroundings(container)
+            seccomp = await asyncio.to_thread(self._prepare, container.record, command, step, around, joined)
+            request = StartRequest(
+                id=container_id,
+                bundle=str(self.bundle(container_id)),
+                rootfs=RootFilesystem(
+                    lower=(*lower, str(engine.settings.init_layer)), upper=str(step.diff), work=str(step.work),
+                    volatile=True,
+                ),
+                exit_file=str(step.path / "exit.json"),
+                seccomp=seccomp,
+                network=None if network is None else network.to_json(),
+            )  # fmt: skip
+            return await self._run(container, request, on_output)
         finally:
-            await asyncio.shield(asyncio.to_thread(remove_tree, bundle))
+            engine.endpoints.end(container)
+            await asyncio.shield(asyncio.to_thread(remove_tree, self.bundle(container_id)))
 
-    async def _run(self, request: StartRequest, on_output: OnOutput) -> int:
+    async def _run(self, container: Container, request: StartRequest, on_output: OnOutput) -> int:
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[int] = loop.create_future()
 
@@ -105,6 +122,8 @@ class Runner:
                     monitor = await self._engine.runtime.start(request, [client], on_event)
                 except StartFailed as error:
                     raise starting.translate(error) from error
+            container.monitor = monitor
+            self._engine.endpoints.started(container)
             try:
                 await _read_frames(mine, on_output)
                 return await ended
@@ -112,60 +131,57 @@ class Runner:
                 await asyncio.shield(_kill(monitor, ended))
                 raise
 
-    def _prepare(self, container_id: str, command: Command, lower: Sequence[str], step: StepFolder) -> StartRequest:
-        """Write what the runtime reads. Blocks. Raises: InvalidArgument, Unavailable."""
+    def _prepare(
+        self, record: Record, command: Command, step: StepFolder, around: etcfiles.Surroundings, joined: spec.Joined
+    ) -> str | None:
+        """Write what the runtime reads; returns the policy of system calls. Blocks.
+
+        Raises: InvalidArgument, Unavailable.
+        """
         engine = self._engine
-        record = self._record(container_id, command)
-        layers = (*lower, str(engine.settings.init_layer))
-        bundle = self.bundle(container_id)
+        bundle = self.bundle(record.id)
         try:
             bundle.mkdir(mode=0o700, parents=True, exist_ok=True)
-            etc = etcfiles.write(record, step.path)
-            config = spec.build(record, engine.host, etc, engine.settings.cgroup_parent)
+            if joined.etc is None:
+                etcfiles.write(record, step.path, around)
+            etc = etcfiles.locations(joined.etc or step.path)
+            config = spec.build(record, engine.host, etc, engine.settings.cgroup_parent, joined)
             taken = {mount["destination"] for mount in command.mounts}
             config["mounts"] = [m for m in config["mounts"] if m["destination"] not in taken] + [*command.mounts]
             (bundle / "config.json").write_bytes(spec.encode(config))
         except OSError as error:
             raise Unavailable(f"prepare a command of the build: {reason(error)}") from error
-        return StartRequest(
-            id=container_id,
-            bundle=str(bundle),
-            rootfs=RootFilesystem(lower=layers, upper=str(step.diff), work=str(step.work), volatile=True),
-            exit_file=str(step.path / "exit.json"),
-            seccomp=starting.seccomp_program(record.host_config, engine.host, engine.settings),
-        )
+        return starting.seccomp_program(record.host_config, engine.host, engine.settings)
 
     def _record(self, container_id: str, command: Command) -> Record:
-        hostname = container_id[:12]
-        host_config = self._host_configs.get(command.network)
-        if host_config is None:
-            host_config = self._host_configs[command.network] = self._host_config(command.network)
-        if host_config.NetworkMode == "host":
-            hostname = self._engine.host.hostname
+        request = self._requests.get(command.network)
+        if request is None:
+            request = self._requests[command.network] = self._request(command.network)
+        host_config = request.host_config
+        on_host = host_config.NetworkMode == "host"
         path, *arguments = command.arguments
         return Record(
             id=container_id,
-            name=container_id,
+            name=f"build-{container_id[:12]}",
             created_ns=0,
             image_id="",
             path=path,
             args=arguments,
             config=ContainerConfig(
-                Hostname=hostname, Env=list(command.environment), WorkingDir=command.folder, User=command.user
+                Hostname=self._engine.host.hostname if on_host else container_id[:12],
+                Env=list(command.environment), WorkingDir=command.folder, User=command.user,
             ),
             host_config=host_config,
-        )
+            endpoints=network_requests.endpoints(request, self._engine.networks),
+        )  # fmt: skip
 
-    def _host_config(self, wanted: str) -> HostConfig:
+    def _request(self, wanted: str) -> CreateRequest:
         """How commands with that network are confined and limited."""
         options, limits = self._options, self._options.limits
-        mode = network_mode(wanted, options)
-        if mode.startswith("container:"):
-            raise InvalidArgument(f"the network {mode} is not supported for builds by Cais")
         request = CreateRequest(
             Image="build",
             host_config=HostConfig(
-                NetworkMode=mode,
+                NetworkMode=network_mode(wanted, options),
                 ExtraHosts=list(options.extra_hosts) or None,
                 Memory=limits.memory_bytes,
                 MemorySwap=limits.memory_swap_bytes,
@@ -181,7 +197,8 @@ class Runner:
             ),
         )
         validation.normalise(request, self._engine.host)
-        return request.host_config
+        joining.resolve(request.host_config, self._engine.containers)
+        return request
 
 
 async def _read_frames(stream: socket.socket, on_output: OnOutput) -> None:

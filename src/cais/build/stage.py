@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from msgspec import structs
 
@@ -36,6 +36,10 @@ from cais.engine.work import to_the_end
 from cais.errors import CaisError, InvalidArgument, Unsupported
 
 T = TypeVar("T")
+
+LOG_BYTES: Final = 2 << 20
+"""How much of the output of one command is told, as in BuildKit."""
+_CLIPPED: Final = b"\n[output clipped, log limit 2MiB reached]\n"
 
 
 class Surroundings(Protocol):
@@ -274,8 +278,16 @@ class StageRun:
         below = [*lower, tools.init_layer]
         missing = await _in_thread(lambda: _missing(below, step, points)) if points else []
 
+        left_bytes = LOG_BYTES
+
         def on_output(source: str, data: bytes) -> None:
-            tools.tell(Output(number, source, data))
+            """A command that writes without end takes no memory: whoever is told may read slowly, or later."""
+            nonlocal left_bytes
+            if left_bytes > 0:
+                tools.tell(Output(number, source, data[:left_bytes]))
+                left_bytes -= len(data)
+                if left_bytes <= 0:
+                    tools.tell(Output(number, "note", _CLIPPED))
 
         exit_code = await tools.runner.run(container, command, lower, step, on_output)
         if exit_code:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from posixpath import normpath
 from typing import Final
 
-from cais.errors import InvalidArgument
+from cais.engine.gopath import pattern as pattern_of
 from cais.linux.fs import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, open_in_root, openat2
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -22,7 +22,6 @@ _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O
 _STRICT: Final = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
 _PIECE_BYTES: Final = 1 << 20
 _WILD: Final = re.compile(r"[*?\[\\]")
-_MEMBERS: Final = re.compile(r"\[(\^?)((?:\\.|[^\]\\])+)\]", re.DOTALL)
 
 Skip = Callable[[str, bool], bool]
 """Whether a path below the source is left out; the second argument tells a folder."""
@@ -44,7 +43,7 @@ def expand(root: int, pattern: str) -> list[str]:
         if not _WILD.search(part):
             found = [f"{parent}/{part}".lstrip("/") for parent in found]
             continue
-        regex = _component(part)
+        regex = pattern_of(part)
         found = [
             f"{parent}/{name}".lstrip("/")
             for parent in found
@@ -59,32 +58,6 @@ def expand(root: int, pattern: str) -> list[str]:
 def has_wildcards(pattern: str) -> bool:
     """Whether a pattern may mean several paths."""
     return bool(_WILD.search(pattern))
-
-
-def _component(text: str) -> re.Pattern[str]:
-    made, position = "", 0
-    while position < len(text):
-        char = text[position]
-        if char == "*":
-            made += "[^/]*"
-        elif char == "?":
-            made += "[^/]"
-        elif char == "\\" and position + 1 < len(text):
-            position += 1
-            made += re.escape(text[position])
-        elif char == "[":
-            members = _MEMBERS.match(text, position)
-            if members is None:
-                raise InvalidArgument(f"syntax error in pattern: {text}")
-            made += f"[{'^' if members[1] else ''}{members[2].replace('[', chr(92) + '[')}]"
-            position = members.end() - 1
-        else:
-            made += re.escape(char)
-        position += 1
-    try:
-        return re.compile(made, re.DOTALL)
-    except re.error:
-        raise InvalidArgument(f"syntax error in pattern: {text}") from None
 
 
 def _names(root: int, folder: str) -> list[str]:

@@ -7,9 +7,9 @@ import os
 from cais.cli.build_context import Context, open_context
 from cais.cli.build_flags import FLAGS, engine_query
 from cais.cli.build_output import export, parse_outputs
-from cais.cli.build_view import Live, Plain, View
+from cais.cli.build_view import Live, Plain, View, failure_log
 from cais.cli.command import Command, CommandError, Invocation
-from cais.cli.output import STDERR, STDOUT, err, out, write_all
+from cais.cli.output import STDERR, STDOUT, err, out
 from cais.client import builds
 from cais.client.engine import json_lines
 from cais.client.errors import EngineError
@@ -18,23 +18,25 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cais.cli.build_output import Output
     from cais.client.http import Response
     from cais.client.model import ProgressMessage
 
 _MOST_STATUS = 255
+_DEFAULT, _GENERATED = "Dockerfile", ".dockerfile."
 
 
 def _build(call: Invocation) -> int:
     given = call.flags
-    _check_supported(call)
     outputs = parse_outputs(given) if given.on("push") or given.texts("output") else []
+    _check_supported(call, outputs)
     context = open_context(call.arguments[0], given.text("file"))
     try:
         if given.on("check"):
             from cais.cli.build_check import check  # noqa: PLC0415 -- loads the whole language
 
             return check(call, context)
-        view = _built(call, context)
+        view = _built_with_cache(call, context)
         if outputs:
             export(call, view.identity, outputs)
         return _report(call, view, to_stdout=any(output.is_stdout for output in outputs))
@@ -42,17 +44,38 @@ def _build(call: Invocation) -> int:
         context.close()
 
 
-def _check_supported(call: Invocation) -> None:
+def _check_supported(call: Invocation, outputs: list[Output]) -> None:
     """Refuse what only a Cais can do where the engine is another one."""
     given = call.flags
     if given.on("load") and given.on("push"):
         raise CommandError("push and load may not be set together at the moment")
     wanted = [name for name in ("secret", "ssh", "build-context", "no-cache-filter", "cache-to") if given.texts(name)]
+    wanted += ["cache-from"] if any("=" in text for text in given.texts("cache-from")) else []
+    wanted += [f"output type={output.kind}" for output in outputs if output.kind in ("local", "tar")]
     if wanted and not call.engine.is_cais():
         raise CommandError(f"--{wanted[0]} is not supported by this engine, which is not a Cais")
 
 
-def _built(call: Invocation, context: Context) -> View:
+def _built_with_cache(call: Invocation, context: Context) -> View:
+    given = call.flags
+    if not (given.texts("cache-from") or given.texts("cache-to")) or not call.engine.is_cais():
+        return _built(call, context, [])
+    from cais.cli.build_cache import ImportedCache, export_cache, parse_places  # noqa: PLC0415 -- seldom needed
+
+    sources, places = parse_places(given, "cache-from"), parse_places(given, "cache-to")
+    imported = ImportedCache(call)
+    try:
+        for source in sources:
+            imported.fetch(source)
+        view = _built(call, context, imported.names)
+    finally:
+        imported.close()
+    if places:
+        export_cache(call, view.cache, places)
+    return view
+
+
+def _built(call: Invocation, context: Context, cache_from: list[str]) -> View:
     given = call.flags
     query = engine_query(given, call.settings, call.engine.endpoint.url, context.dockerfile)
     view = _view(call)
@@ -60,7 +83,7 @@ def _built(call: Invocation, context: Context) -> View:
         if call.engine.is_cais():
             from cais.cli.build_cais import begin  # noqa: PLC0415 -- what other engines don't have
 
-            answer = begin(call, context, view, query, _registries(call))
+            answer = begin(call, context, view, query, _registries(call), cache_from=cache_from)
         else:
             answer = builds.build(call.engine, query, context.blocks(view.sent), _registries(call))
         _watch(answer, view)
@@ -70,7 +93,8 @@ def _built(call: Invocation, context: Context) -> View:
     except CommandError as error:
         view.close(error.message)
         if given.on("quiet"):
-            write_all(STDERR, "".join(view.text).encode("utf-8", "replace"))
+            err("".join(view.text) + failure_log(view.steps), end="")
+        _show_instruction(context, view)
         raise
     view.close("")
     return view
@@ -114,11 +138,30 @@ def _explain(context: Context, error: EngineError) -> None:
     from cais.build.dockerfile import parse  # noqa: PLC0415 -- only where something is wrong
     from cais.build.errors import DockerfileError  # noqa: PLC0415
 
+    name = os.path.basename(context.dockerfile)
     try:
-        parse(context.text, context.dockerfile)
+        parse(context.text, _DEFAULT if name.startswith(_GENERATED) else name)
     except DockerfileError as found:
         if found.excerpt and found.excerpt not in error.message:
             err(found.excerpt, end="")
+
+
+def _show_instruction(context: Context, view: View) -> None:
+    """Show the lines of the instruction that has failed, where the Dockerfile says it once."""
+    step = view.steps.failed
+    if step is None or context.text is None:
+        return
+    from cais.build.errors import DockerfileError, excerpt  # noqa: PLC0415 -- only where something is wrong
+    from cais.build.lexer import lex  # noqa: PLC0415
+
+    name = os.path.basename(context.dockerfile)
+    try:
+        lexed = lex(context.text.decode("utf-8", "replace"), _DEFAULT if name.startswith(_GENERATED) else name)
+    except DockerfileError:
+        return
+    nodes = [node for node in lexed.nodes if " ".join(node.original.split()) == step.text]
+    if len(nodes) == 1:
+        err(excerpt(lexed.name, lexed.lines, nodes[0].first_line, nodes[0].last_line), end="")
 
 
 def _report(call: Invocation, view: View, *, to_stdout: bool) -> int:

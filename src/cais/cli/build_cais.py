@@ -30,9 +30,22 @@ _MOST_SECRET_BYTES = 500 << 10
 _MOST_HEADER_BYTES = 200 << 10
 
 
-def begin(call: Invocation, context: Context, view: View, query: Query, registries: Mapping[str, str]) -> Response:
-    """Have a Cais build; the answer is a stream of messages. Raises CommandError and EngineError."""
+def begin(
+    call: Invocation,
+    context: Context,
+    view: View,
+    query: Query,
+    registries: Mapping[str, str],
+    *,
+    cache_from: list[str],
+) -> Response:
+    """Have a Cais build; the answer is a stream of messages. Raises CommandError and EngineError.
+
+    `cache_from`: images with the cache of another build, which the engine has.
+    """
     extras: dict[str, object] = {"Steps": True, **_extras(call, view)}
+    if cache_from:
+        extras["CacheFrom"] = cache_from
     if isinstance(context, Folder) and not context.temporary:
         try:
             kept = keep(call.engine, context, view.sent, context.dockerfile)
@@ -53,6 +66,8 @@ def _extras(call: Invocation, view: View) -> dict[str, object]:
         extras["Secrets"] = dict(map(_secret, given.texts("secret")))
     if stages := [name for text in given.texts("no-cache-filter") for name in text.split(",") if name]:
         extras["NoCacheFilter"] = stages
+    if given.texts("cache-to"):
+        extras["CacheTo"] = True
     if given.texts("ssh"):
         if not call.engine.endpoint.is_unix:
             raise CommandError("--ssh needs an engine on this machine: the agent's socket is not forwarded further")

@@ -63,7 +63,9 @@ FLAGS = (
         0,
     ),
     Flag("metadata-file", "Write build result metadata to a file"),
-    Flag("network", 'Set the networking mode for the "RUN" instructions during build', default="default"),
+    Flag(
+        "network", 'Set the networking mode for the "RUN" instructions during build', default_text='(default "default")'
+    ),
     switch("no-cache", "Do not use cache when building the image"),
     text_list("no-cache-filter", "Do not cache specified stages"),
     text_list("output", 'Output destination (format: "type=local,dest=path")', "o"),
@@ -96,6 +98,7 @@ _TEXTS = {
     "cgroup-parent": "cgroupparent",
     "cpuset-cpus": "cpusetcpus",
     "cpuset-mems": "cpusetmems",
+    "network": "networkmode",
     "platform": "platform",
     "target": "target",
 }
@@ -116,7 +119,6 @@ def engine_query(given: Parsed, settings: Settings, host: str, dockerfile: str) 
         "dockerfile": dockerfile,
         "version": "1",
         "rm": "1" if given.on("rm") else "0",
-        "networkmode": given.text("network"),
         "buildargs": _json(build_args(given, settings, host)),
         "labels": _json(given.pairs("label")),
     }
@@ -127,12 +129,14 @@ def engine_query(given: Parsed, settings: Settings, host: str, dockerfile: str) 
         query |= {"cpuperiod": str(_CPU_PERIOD), "cpuquota": str(nano * _CPU_PERIOD // 10**9)}
     if given.items("ulimit"):
         query["ulimits"] = _json(given.items("ulimit"))
+    if names := [text for text in given.texts("cache-from") if "=" not in text]:
+        query["cachefrom"] = _json(names)
     if given.texts("add-host"):
         query["extrahosts"] = given.texts("add-host")
     if given.texts("tag"):
         query["t"] = given.texts("tag")
     if given.texts("security-opt"):
-        query["securityopt"] = _json(given.texts("security-opt"))
+        query["securityopt"] = given.texts("security-opt")
     return query
 
 

@@ -6,6 +6,7 @@ Cais tells its steps beside the text that Docker's clients show, in messages of 
     {"started": STEP}
     {"output": STEP, "source": "stdout" | "stderr" | "note", "data": TEXT}
     {"finished": STEP, "cached": BOOL, "error": TEXT}
+    {"cache": [ID, …]}                                          images that have the cache of this build
 """
 
 from __future__ import annotations

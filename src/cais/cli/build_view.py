@@ -30,6 +30,7 @@ class View:
         self.steps = Steps()
         self.text: list[str] = []  # what an engine that tells no steps has written
         self.identity = ""
+        self.cache: list[str] = []  # images that have the build's cache
         self.conclusion = ""  # what is said behind all steps: the image and its names
         self._latest = 0
 
@@ -62,6 +63,8 @@ class View:
         elif "output" in event:
             step = steps.get(event["output"])
             self.on_lines(step, step.take(str(event.get("data", ""))))
+        elif "cache" in event:
+            self.cache = [str(identity) for identity in event["cache"]]
         elif "finished" in event:
             step = steps.get(event["finished"])
             step.cached, step.error = bool(event.get("cached")), str(event.get("error", ""))
@@ -155,6 +158,10 @@ class Live(View):
         self._next = 0.0
         self._before: list[str] = []  # what stands above the picture for good
 
+    def sent(self, count: int) -> None:
+        super().sent(count)
+        self.tick()
+
     def on_text(self, text: str) -> None:
         self._before.append(calm(text))
 
@@ -182,7 +189,7 @@ class Live(View):
     def _picture(self, columns: int, *, final: bool) -> list[str]:
         steps = self.steps
         if not steps.all:
-            if not steps.sent_bytes or final:
+            if not steps.sent_bytes or final or self.text:
                 return []
             return [f"[+] Sending the context, {human_size(steps.sent_bytes, 4)}"]
         elapsed = time.monotonic() - steps.began

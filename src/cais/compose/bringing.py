@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from cais.compose.creation import Creation
-from cais.compose.ending import Ending
 from cais.compose.images import Images
 from cais.compose.infrastructure import Infrastructure
 from cais.compose.observed import INCLUDED, containers
@@ -77,7 +76,7 @@ class Bringing:
         own = [one for one in found if not one.is_one_off and one.service in self._project.services]
         if warns or remove_orphans:
             self._deal_with_orphans(orphans, remove=remove_orphans)
-        own = self._make_way(infrastructure, own)
+        own = self._make_way(infrastructure, own, choices)
         return Creation(
             engines=self._engines,
             project=self._project,
@@ -93,6 +92,8 @@ class Bringing:
         if not orphans or (ignored and not remove):
             return
         if remove:
+            from cais.compose.ending import Ending  # noqa: PLC0415 -- seldom needed
+
             Ending(self._engines, self._project, self._reporter).stop_and_remove(orphans, volumes=False)
             return
         names = " ".join(one.name for one in orphans)
@@ -101,16 +102,31 @@ class Bringing:
             "compose file, you can run this command with the --remove-orphans flag to clean it up."
         )
 
-    def _make_way(self, infrastructure: Infrastructure, own: list[Container]) -> list[Container]:
-        """Remove networks that have changed, and with them the containers that are in them; the rest is left."""
+    def _make_way(self, infrastructure: Infrastructure, own: list[Container], choices: Choices) -> list[Container]:
+        """Remove networks and volumes that have changed, and the containers that use them; the rest is left."""
         networks = infrastructure.changed_networks()
-        if not networks:
+        volumes = [
+            key
+            for key in infrastructure.changed_volumes()
+            if choices.replaces_volumes(
+                f'Volume "{self._project.volumes[key]["name"]}" exists but doesn\'t match configuration in compose '
+                "file. Recreate (data will be lost)?"
+            )
+        ]
+        if not networks and not volumes:
             return own
-        services = self._project.services
-        users = [one for one in own if set(networks) & set(services[one.service].get("networks") or ())]
+        from cais.compose.ending import Ending  # noqa: PLC0415 -- seldom needed
+
+        users = [one for one in own if self._uses(one, networks, volumes)]
         Ending(self._engines, self._project, self._reporter).stop_and_remove(users, volumes=False)
         each(networks, infrastructure.remove_network)
+        each(volumes, infrastructure.remove_volume)
         return [one for one in own if one not in users]
+
+    def _uses(self, one: Container, networks: list[str], volumes: list[str]) -> bool:
+        service = self._project.services[one.service]
+        sources = {use.get("source") for use in service.get("volumes") or () if use["type"] == "volume"}
+        return not (sources.isdisjoint(volumes) and set(networks).isdisjoint(service.get("networks") or ()))
 
     def await_condition(self, services: Iterable[str], condition: str, deadline: float | None) -> None:
         """Wait for all containers of services. Raises ComposeError."""

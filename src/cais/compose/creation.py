@@ -18,7 +18,7 @@ from cais.compose.spec_mounts import mounts_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from cais.compose.document import Tree
     from cais.compose.engines import Engines
@@ -34,7 +34,7 @@ _MANY_NETWORKS = (1, 44)  # the version of the API in which a container is creat
 class Choices:
     """What is to be replaced: of the services that were named, and of those that they depend on."""
 
-    __slots__ = ("dependencies", "inherits", "named", "services", "timeout_seconds")
+    __slots__ = ("dependencies", "inherits", "named", "replaces_volumes", "services", "timeout_seconds")
 
     def __init__(
         self,
@@ -50,6 +50,8 @@ class Choices:
         self.dependencies = dependencies
         self.inherits = inherits
         self.timeout_seconds = timeout_seconds
+        # Asked whether a volume that has changed may be made anew, which loses its data.
+        self.replaces_volumes: Callable[[str], bool] = lambda _question: False
 
     def of(self, service: str) -> str:
         return self.named if not self.services or service in self.services else self.dependencies
@@ -209,6 +211,7 @@ class Creation:
         wanted.extra_labels[labels.REPLACED] = old.name
         with Step(self._reporter, old.resource, "Recreate", "Recreated"):
             new = self.create(wanted, f"{old.identity[:12]}_{wanted.name}")
+            self._stop_dependents(name)
             query = {} if self._choices.timeout_seconds is None else {"t": str(self._choices.timeout_seconds)}
             if old.state in {"running", "restarting", "paused"}:
                 self._engines.post(f"/containers/{old.identity}/stop", query)
@@ -217,6 +220,17 @@ class Creation:
         self._lost.add(name)
         new.name = wanted.name
         self.containers[name][self.containers[name].index(old)] = new
+
+    def _stop_dependents(self, name: str) -> None:
+        """Stop what wants to be restarted with a service; it is started behind it again."""
+        for other in self._project.dependents(name):
+            if not self._project.dependencies(other)[name].get("restart"):
+                continue
+            for one in self.containers.get(other, ()):
+                if one.state == "running":
+                    with Step(self._reporter, one.resource, "Stopping", "Stopped"):
+                        self._engines.post(f"/containers/{one.identity}/stop")
+                    one.state = "exited"
 
     def _remove(self, one: Container) -> None:
         with Step(self._reporter, one.resource, "Stopping", "Stopped"):

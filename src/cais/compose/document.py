@@ -161,7 +161,7 @@ def _scalar(node: yaml.ScalarNode) -> Any:
     text: str = node.value
     if node.style in _QUOTED:
         return text
-    if node.tag == _TAG + "str" and not text.lstrip("+-").startswith(("0o", *"123456789")):
+    if node.tag == _TAG + "str" and not text.lstrip("+-")[:1].isdigit():
         return text  # said to be text, or nothing that either version of YAML reads as anything else
     return plain_value(text)
 

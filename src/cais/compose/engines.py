@@ -16,14 +16,25 @@ if TYPE_CHECKING:
 class Engines:
     """A pool over the engine that the command talks to. Raises what `Engine` raises."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, most: int = 0) -> None:
+        """`most` requests are made at once, where that is not 0."""
         self.main = engine
+        self._slots = threading.Semaphore(most) if most else None
         self._idle: list[Engine] = [engine]
         self._lock = threading.Lock()
 
     @contextmanager
     def one(self) -> Iterator[Engine]:
         """A client that nobody else uses meanwhile."""
+        if self._slots is None:
+            with self._lent() as engine:
+                yield engine
+            return
+        with self._slots, self._lent() as engine:
+            yield engine
+
+    @contextmanager
+    def _lent(self) -> Iterator[Engine]:
         with self._lock:
             engine = self._idle.pop() if self._idle else None
         if engine is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from cais.client.codec import dumps_readable
-from cais.compose.render import compact, json_service
+from cais.compose.forms import compact, json_service
 from cais.compose.shapes import HASHED_SERVICE, NETWORK, SERVICE, VOLUME, ordered
 
 TYPE_CHECKING = False

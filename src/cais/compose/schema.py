@@ -127,12 +127,13 @@ def _check_array(rule: Tree, value: list[Any], path: Path) -> Violation | None:
 def _check_alternatives(rules: list[Tree], value: Any, path: Path) -> Violation | None:
     """One of the rules must be kept. If none is, the complaint is that of the one whose type fits."""
     complaint: Violation | None = None
+    weight = (-1, False)
     for rule in rules:
         found = _check(rule, value, path)
         if found is None:
             return None
-        if complaint is None or len(found.path) > len(complaint.path):
-            complaint = found
+        if (own := (len(found.path), _fits(rule, value))) > weight:
+            complaint, weight = found, own
     if complaint is not None and complaint.path == path and all(not _fits(rule, value) for rule in rules):
         names = dict.fromkeys(name for rule in rules for name in _type_list(rule))
         return Violation(path, f"must be {_one_of([*names])}, not {_spoken(value)}")

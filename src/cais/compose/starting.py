@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from cais.compose.errors import ComposeError
-from cais.compose.hooks import run_hook
 from cais.compose.injection import inject
 from cais.compose.parallel import Task, each
 from cais.compose.report import DONE, ERROR, WORKING, Step
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 STARTED, HEALTHY, COMPLETED = "service_started", "service_healthy", "service_completed_successfully"
 RUNNING_OR_HEALTHY = "running_or_healthy"
+_SETTLED_SECONDS = 0.5  # after which a container without a check of its health is thought to run
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 0.25
 
 
@@ -73,6 +73,8 @@ class Starting:
                 inject(self._engines, self._project, service, container.identity)
                 self._engines.post(f"/containers/{container.identity}/start")
             for hook in service.get("post_start") or ():
+                from cais.compose.hooks import run_hook  # noqa: PLC0415 -- few services have any
+
                 run_hook(self._engines, container.identity, hook)
         container.state = "running"
 
@@ -96,7 +98,7 @@ class Starting:
 
     def _await(self, name: str, container: Container, condition: str) -> None:
         self._reporter.on(container.resource, "Waiting", WORKING)
-        pause = _FIRST_PAUSE_SECONDS
+        pause, begun = _FIRST_PAUSE_SECONDS, time.monotonic()
         while True:
             state = self._engines.get(f"/containers/{container.identity}/json")["State"]
             try:
@@ -104,6 +106,8 @@ class Starting:
             except ComposeError as error:
                 self._reporter.on(container.resource, "Error", ERROR, error.message)
                 raise
+            if done == "Healthy" and not state.get("Health") and time.monotonic() - begun < _SETTLED_SECONDS:
+                done = ""  # it may be one that fails at once
             if done:
                 self._reporter.on(container.resource, done, DONE)
                 return

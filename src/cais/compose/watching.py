@@ -14,11 +14,11 @@ import os
 import tarfile
 import time
 
+from cais.build.ignore import Ignore, parse_ignore
 from cais.client import containers as calls
 from cais.client.errors import EngineError
 from cais.client.http import quote
 from cais.compose.hooks import run_hook
-from cais.compose.ignoring import Ignored
 from cais.compose.observed import containers
 
 TYPE_CHECKING = False
@@ -41,15 +41,15 @@ class Rule:
 
     __slots__ = ("_ignored", "_included", "action", "before", "entry", "path", "service", "target")
 
-    def __init__(self, service: str, entry: Tree, ignored: Ignored) -> None:
+    def __init__(self, service: str, entry: Tree, ignored: Ignore) -> None:
         self.service = service
         self.entry = entry
         self.path: str = entry["path"]
         self.action: str = entry["action"]
         self.target: str = entry.get("target", "")
         self.before: Snapshot = {}
-        self._ignored = (ignored, Ignored(entry.get("ignore") or []))
-        self._included = Ignored(entry["include"]) if entry.get("include") else None
+        self._ignored = (ignored, Ignore(entry.get("ignore") or []))
+        self._included = Ignore(entry["include"]) if entry.get("include") else None
 
     def snapshot(self) -> Snapshot:
         found: Snapshot = {}
@@ -71,11 +71,11 @@ class Rule:
             folders[:] = [name for name in folders if not self._leaves_out(f"{prefix}{name}")]
             for name in files:
                 path = f"{prefix}{name}"
-                if not self._leaves_out(path) and (self._included is None or path in self._included):
+                if not self._leaves_out(path) and (self._included is None or self._included.leaves_out(path)):
                     yield path
 
     def _leaves_out(self, path: str) -> bool:
-        return path.split("/", maxsplit=1)[0] == ".git" or any(path in each for each in self._ignored)
+        return path.split("/", maxsplit=1)[0] == ".git" or any(each.leaves_out(path) for each in self._ignored)
 
 
 class Watcher:
@@ -164,10 +164,10 @@ def _inside(rule: Rule, path: str) -> str:
     return f"{rule.target.rstrip('/')}/{path}" if path else rule.target
 
 
-def _dockerignore(service: Tree) -> Ignored:
+def _dockerignore(service: Tree) -> Ignore:
     context = (service.get("build") or {}).get("context", "")
     try:
-        with open(os.path.join(context, ".dockerignore"), encoding="utf-8-sig") as file:
-            return Ignored(file.read().splitlines())
+        with open(os.path.join(context, ".dockerignore"), "rb") as file:
+            return Ignore(parse_ignore(file.read()))
     except OSError:
-        return Ignored([])
+        return Ignore([])

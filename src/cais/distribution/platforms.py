@@ -22,6 +22,19 @@ _MACHINES: Final = {
 }
 _ALIASES: Final = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "armhf": "arm", "i386": "386"}
 
+# What a single word may be, as containerd knows them (platforms/database.go).
+_SYSTEMS: Final = frozenset(
+    (
+        "aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris windows zos"
+    ).split()
+)
+_ARCHITECTURES: Final = frozenset(
+    (
+        "386 amd64 amd64p32 arm arm64 arm64be armbe loong64 mips mips64 mips64le mips64p32 mips64p32le mipsle ppc "
+        "ppc64 ppc64le riscv riscv64 s390 s390x sparc sparc64 wasm"
+    ).split()
+)
+
 _BASE_VARIANTS: Final = {"amd64": "v1", "arm64": "v8", "arm": "v7"}
 """What a variant that is not told means."""
 
@@ -40,8 +53,10 @@ def parse_platform(text: str) -> Platform | None:
     if len(parts) > 3 or not all(part and part.replace("_", "").replace("-", "").isalnum() for part in parts):
         raise InvalidArgument(f'"{text}" is an invalid OS/arch: must be in the form os[/arch[/variant]]')
     if len(parts) == 1:
-        if parts[0] in (OS, "windows", "darwin", "freebsd"):
+        if parts[0] in _SYSTEMS:
             return Platform(architecture=host_platform().architecture, os=parts[0])
+        if _ALIASES.get(parts[0], parts[0]) not in _ARCHITECTURES:
+            raise InvalidArgument(f'"{text}": unknown operating system or architecture: invalid argument')
         parts.insert(0, OS)
     architecture = _ALIASES.get(parts[1], parts[1])
     return Platform(architecture=architecture, os=parts[0], variant=parts[2] if len(parts) > 2 else "")

@@ -141,27 +141,28 @@ class _Gone(Exception):
 class _HandOver:
     """A client that the monitor has, and to which it sends nothing yet.
 
-    gate: a descriptor, -1 where the monitor has gone. log_size: see `Monitor.attach_after_log`.
+    gate: a descriptor, -1 where the container is just ending. log_size: see `Monitor.attach_after_log`. end: done when
+    the container has ended, and its log is whole.
     """
 
     gate: int
     log_size: int | None
+    end: "asyncio.Future[int]"
 
     @classmethod
     async def begin(cls, container: Container, monitor: Monitor, client: WaitingClient) -> "_HandOver":
-        """Gives the monitor the connection. Where the container has just ended, it waits until that is known."""
+        """Gives the monitor the connection."""
         theirs, ours = os.pipe2(os.O_CLOEXEC)
         end = container.wait(Condition.NEXT_EXIT)
         try:
-            return cls(ours, await monitor.attach_after_log(_attachment(client), theirs))
+            return cls(ours, await monitor.attach_after_log(_attachment(client), theirs), end)
         except BaseException as error:
             os.close(ours)
             if not isinstance(error, StartFailed):
+                end.cancel()
                 raise
-            await end  # from then on the log is whole
-            return cls(-1, None)
+            return cls(-1, None, end)
         finally:
-            end.cancel()
             os.close(theirs)
 
     def let_in(self) -> None:
@@ -172,6 +173,7 @@ class _HandOver:
 
     def close(self) -> None:
         """A client that was not let in is let go."""
+        self.end.cancel()
         if self.gate >= 0:
             os.close(self.gate)
 
@@ -182,6 +184,8 @@ async def _finish(client: WaitingClient, history: History, handing: _HandOver | 
         await _send(client.connection, history.read())
         return
     try:
+        if handing.gate < 0:
+            await handing.end
         await _send(client.connection, history.read(handing.log_size))
         handing.let_in()
     finally:

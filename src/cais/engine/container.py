@@ -45,8 +45,9 @@ class Container:
     """
 
     __slots__ = (
-        "_exit_waiters", "_removal_waiters", "backoff", "early_events", "ending", "execs", "inherited", "lock",
-        "monitor", "record", "removed", "removing", "restart_timer", "restarting", "starting", "waiting_clients",
+        "_exit_waiters", "_lingering", "_removal_waiters", "backoff", "early_events", "ending", "execs", "inherited",
+        "lock", "monitor", "record", "removed", "removing", "restart_timer", "restarting", "starting",
+        "waiting_clients",
     )  # fmt: skip
 
     def __init__(self, record: Record) -> None:
@@ -66,6 +67,7 @@ class Container:
         self.execs: dict[str, Exec] = {}
         self._exit_waiters: set[asyncio.Future[int]] = set()
         self._removal_waiters: set[asyncio.Future[int]] = set()
+        self._lingering: tuple[asyncio.TimerHandle, Callable[[], None]] | None = None
 
     @property
     def id(self) -> str:
@@ -112,6 +114,7 @@ class Container:
         """The exit code, at the moment that the condition holds; done already when it does now."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         if condition is Condition.REMOVED:
+            self.hurry()
             waiters = self._removal_waiters
             at_once = self.removed
         else:
@@ -124,6 +127,24 @@ class Container:
             future.add_done_callback(waiters.discard)
         return future
 
+    @property
+    def removal_awaited(self) -> bool:
+        """Whether somebody waits for its removal."""
+        return bool(self._removal_waiters)
+
+    def linger(self, seconds: float, remove: Callable[[], None]) -> None:
+        """Has an ended container removed a little later, or as soon as somebody waits for that: see `hurry`."""
+        self._lingering = asyncio.get_running_loop().call_later(seconds, self.hurry), remove
+
+    def hurry(self) -> bool:
+        """Has a container removed now that only lingers; False when it does not."""
+        if self._lingering is None:
+            return False
+        (timer, remove), self._lingering = self._lingering, None
+        timer.cancel()
+        remove()
+        return True
+
     def tell_exit(self) -> None:
         """Answers those who wait for the end of the process."""
         _answer(self._exit_waiters, self.record.state.exit_code)
@@ -131,6 +152,9 @@ class Container:
     def tell_removed(self) -> None:
         """Answers everyone who waits: there is nothing more to come."""
         self.removed = True
+        if self._lingering is not None:
+            self._lingering[0].cancel()
+            self._lingering = None
         _answer(self._removal_waiters, self.record.state.exit_code)
         _answer(self._exit_waiters, self.record.state.exit_code)
 

@@ -22,7 +22,7 @@ import msgspec
 from cais.distribution.platforms import matches, parse_platform, platform_text
 from cais.engine import export, joining, mounting, names, network_requests, validation
 from cais.engine.beginnings import Beginnings
-from cais.engine.container import Container
+from cais.engine.container import Condition, Container
 from cais.engine.defaults import command, merge
 from cais.engine.events import EventBus
 from cais.engine.host import Host
@@ -133,6 +133,13 @@ class Containers:
             raise NotFound(f"No such container: {reference}")
         return self._by_id[found[0]]
 
+    def find_or_none(self, reference: str) -> Container | None:
+        """As `find`; None where there is none, or more than one."""
+        try:
+            return self.find(reference)
+        except CaisError:
+            return None
+
     async def create(self, request: CreateRequest, name: str, platform: str = "") -> tuple[Container, list[str]]:
         """Makes a container; returns it and warnings for the user. An empty name is replaced by a random one.
 
@@ -143,6 +150,7 @@ class Containers:
         name = names.check_name(name) if name else names.random_name(self._ids_by_name)
         image = self._images.resolve(request.Image)
         check_platform(image, request.Image, platform)
+        await self._free(name)
         draft = self.draft(request, name, image)
         record = draft.record
         self._reserve(name, record.id)
@@ -175,6 +183,12 @@ class Containers:
                 await self._volumes.fill(
                     mount, functools.partial(_copy, lower, mount.Destination, self._settings.trash)
                 )
+
+    async def _free(self, name: str) -> None:
+        """Where the container of that name has ended and is about to be removed, waits until it is."""
+        holder = self._by_id.get(self._ids_by_name.get(name, ""))
+        if holder is not None and holder.hurry():
+            await holder.wait(Condition.REMOVED)
 
     def draft(self, request: CreateRequest, name: str, image: Image, container_id: str = "") -> Draft:
         """What `create` makes of a request, which is checked and completed in place; nothing is made.
@@ -209,6 +223,8 @@ class Containers:
     async def flush(self) -> None:
         """Writes what is not written yet; what cannot be written now is written later."""
         await self._write_dirty()
+        with contextlib.suppress(Unavailable):
+            await self._database.run(lambda _: None)  # what another has begun to write is written too
 
     async def rename(self, container: Container, name: str) -> None:
         """Gives the container another name. Raises InvalidArgument, Conflict when the name is taken."""

@@ -154,9 +154,12 @@ class Execs:
             raise _translate(error) from error
 
     async def start_attached(
-        self, item: Exec, connection: socket.socket, detach_keys: bytes, size: tuple[int, int] | None = None
-    ) -> None:
+        self, item: Exec, connection: socket.socket, detach_keys: bytes, size: tuple[int, int] | None = None,
+        *, framed: bool = True,
+    ) -> None:  # fmt: skip
         """Starts an exec and gives the connection to it; the connection is taken over, whatever happens.
+
+        framed: the output comes as Docker's multiplexed stream; that is for the client to say, terminal or not.
 
         What goes wrong from here on is told in the stream itself, as Docker does.
         """
@@ -168,14 +171,14 @@ class Execs:
                     stdin=item.config.AttachStdin,
                     stdout=item.config.AttachStdout,
                     stderr=item.config.AttachStderr,
-                    framed=not item.config.Tty,
+                    framed=framed,
                     detach_keys=detach_keys if item.config.Tty else b"",
                 )
                 await self._start(item, attachment, size)
             except StartFailed as error:
-                await _tell(connection, f"{_describe(error)}\r\n", framed=not item.config.Tty)
+                await _tell(connection, f"{_describe(error)}\r\n", framed=framed)
             except CaisError as error:
-                await _tell(connection, f"{error.message}\r\n", framed=not item.config.Tty)
+                await _tell(connection, f"{error.message}\r\n", framed=framed)
 
     async def resize(self, item: Exec, rows: int, columns: int) -> None:
         """Sets the size of an exec's terminal. Raises Conflict when it does not run."""

@@ -8,10 +8,10 @@ from typing import Final
 
 from cais.distribution.reference import Reference
 from cais.engine.filters import Filters
+from cais.engine.gopath import pattern
 from cais.engine.image import Image
 from cais.engine.image_store import ImageStore
 from cais.engine.times import parse_moment_ns
-from cais.errors import InvalidArgument
 from cais.storage.layers import Layer
 
 ACCEPTED: Final = frozenset({"before", "dangling", "label", "reference", "since", "until"})
@@ -26,7 +26,7 @@ def select(store: ImageStore, filters: Filters, everything: bool) -> list[Image]
     """
     filters.validate(ACCEPTED)
     tests = _tests(store, filters)
-    patterns = [_pattern(text) for text in filters.get("reference")]
+    patterns = [pattern(text) for text in filters.get("reference")]
     images = store.images()
     parents = {image.parent for image in images}
     chosen = []
@@ -68,37 +68,6 @@ def _with_matching_names(image: Image, names: Sequence[Reference], patterns: Seq
         references=tuple(sorted(name.familiar for name in matching if not name.digest)),
         repo_digests=tuple(sorted(name.familiar for name in matching if name.digest)),
     )
-
-
-def _pattern(text: str) -> re.Pattern[str]:
-    """A pattern of Go's path.Match: `*` and `?` do not match "/". Raises: InvalidArgument."""
-    made = ""
-    position = 0
-    while position < len(text):
-        char = text[position]
-        if char == "*":
-            made += "[^/]*"
-        elif char == "?":
-            made += "[^/]"
-        elif char == "\\" and position + 1 < len(text):
-            position += 1
-            made += re.escape(text[position])
-        elif char == "[":
-            members = _MEMBERS.match(text, position)
-            if members is None:
-                raise InvalidArgument("syntax error in pattern")
-            made += f"[{'^/' if members[1] else ''}{members[2].replace('[', chr(92) + '[')}]"
-            position = members.end() - 1
-        else:
-            made += re.escape(char)
-        position += 1
-    try:
-        return re.compile(made)
-    except re.error:
-        raise InvalidArgument("syntax error in pattern") from None
-
-
-_MEMBERS: Final = re.compile(r"\[(\^?)((?:\\.|[^\]\\])+)\]")
 
 
 @dataclass(frozen=True, slots=True)

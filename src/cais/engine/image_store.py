@@ -23,7 +23,7 @@ from cais.engine.image_steps import Steps
 from cais.engine.image_tables import ImageManifest, Insertion, NewImage, Removal, Row, Tables
 from cais.engine.trash import Trash
 from cais.engine.work import to_the_end
-from cais.errors import CaisError, NotFound, Unavailable
+from cais.errors import CaisError, InvalidArgument, NotFound, Unavailable
 from cais.linux.fs import spread_folders
 from cais.storage.blobs import BlobStore
 from cais.storage.database import Database
@@ -186,7 +186,8 @@ class ImageStore:
             self._listed.difference_update(gone)
 
     async def store(self, new: NewImage, now: str) -> Image:
-        """Keep an image, and give it its names, which others lose."""
+        """Keep an image, and give it its names, which others lose. Raises: InvalidArgument for a name not to be had."""
+        _check_names(new.references)
         return await to_the_end(self._store(new, now))
 
     async def _store(self, new: NewImage, now: str) -> Image:
@@ -245,7 +246,12 @@ class ImageStore:
         known[manifest.digest] = manifest
 
     async def add_references(self, image_id: str, references: Iterable[Reference], now: str) -> Image:
-        """Give an image more names, which others lose. Raises: NotFound when it is gone."""
+        """Give an image more names, which others lose.
+
+        Raises: NotFound when it is gone; InvalidArgument for a name not to be had.
+        """
+        references = list(references)
+        _check_names(references)
         names = {str(reference): reference for reference in references}
         return await to_the_end(self._add_references(image_id, names, now))
 
@@ -382,3 +388,8 @@ class ImageStore:
             self.layers.retain(chain[-1].chain_id)
         size_bytes = sum(layer.size_bytes for layer in chain)
         return Image(row.id, config, (), (), size_bytes, row.parent, row.last_tagged, row.hidden)
+
+
+def _check_names(references: Iterable[Reference]) -> None:
+    if any(reference.familiar_name == "sha256" for reference in references):
+        raise InvalidArgument("refusing to create an ambiguous tag using digest algorithm as name")

@@ -72,7 +72,10 @@ def info(engine: Engine) -> Json:
         "DriverStatus": [["Backing Filesystem", _filesystem(engine.settings.data_root)], ["Supports d_type", "true"],
                          ["Native Overlay Diff", "true"], ["userxattr", "false"]],
         "Plugins": {
-            "Volume": [], "Network": ["host", "null"], "Authorization": None, "Log": ["json-file", "local", "none"],
+            "Volume": [],
+            "Network": ["bridge", "host", "ipvlan", "macvlan", "null"],
+            "Authorization": None,
+            "Log": ["json-file", "local", "none"],
         },
         "MemoryLimit": features.memory,
         "SwapLimit": features.swap,

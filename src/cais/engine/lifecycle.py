@@ -37,6 +37,8 @@ RESTARTS_AT_ONCE: Final = 8
 KILL_SECONDS = 10.0
 HANDOVER_SECONDS = 3.0
 """For how long after its start an engine keeps what an earlier one has started, and what ended without any."""
+LINGER_SECONDS = 0.3
+"""For how long what is removed at its end is still found: Docker takes about that time, and programs rely on it."""
 LOST_EXIT_CODE = 137
 LOST_ERROR = "the monitor of the container ended without a word; the container was killed"
 _EXIT_CODES = {Reason.NOT_FOUND: 127, Reason.NOT_EXECUTABLE: 126}
@@ -283,7 +285,9 @@ class Lifecycle:
     def remove_soon(self, container: Container) -> None:
         """Saves a container that has ended, and removes it if it was to be removed at its end.
 
-        That waits a little where an earlier engine may have been asked for the exit code: whoever did asks again.
+        That waits a little where an earlier engine may have been asked for the exit code: whoever did asks again. It
+        also waits for a client that has started it and is about to ask, unless one waits for the removal, or wanted the
+        end.
         """
         loop = asyncio.get_running_loop()
         wait_seconds = 0.0
@@ -291,11 +295,16 @@ class Lifecycle:
             wait_seconds = HANDOVER_SECONDS
         elif container.inherited:
             wait_seconds = self._opened_at + HANDOVER_SECONDS - loop.time()
-        if wait_seconds > 0 and container.record.host_config.AutoRemove:
+        if not container.record.host_config.AutoRemove:
+            self._follow_end(container)
+        elif wait_seconds > 0:
             self._containers.save(container)
             loop.call_later(wait_seconds, self._follow_late, container)
-        else:
+        elif container.ending or container.removal_awaited:
             self._follow_end(container)
+        else:
+            self._containers.save(container)
+            container.linger(LINGER_SECONDS, lambda: self._follow_late(container))
 
     def _follow_late(self, container: Container) -> None:
         if self._open:
@@ -369,10 +378,16 @@ class Lifecycle:
         joined = joining.join(container, self._containers, self._images.folders_of)
         await self._volumes.use(container.id, container.record.mounts)
         network = self._endpoints.begin(container)
-        request = await asyncio.to_thread(
+        prepared = asyncio.to_thread(
             starting.prepare, container.record, self._host, self._settings, folder, lower, joined=joined,
             network=network, around=self._endpoints.surroundings(container),
         )  # fmt: skip
+        if network is not None and network.links:
+            # An engine that finds the container running must know its addresses, lest it give them twice.
+            self._containers.save(container)
+            request, _ = await asyncio.gather(prepared, self._containers.flush())
+        else:
+            request = await prepared
         clients = [
             Attachment(item.connection.fileno(), item.stdin, item.stdout, item.stderr, item.framed, item.detach_keys)
             for item in container.waiting_clients

@@ -93,6 +93,8 @@ def _when_memory_is_short(hc: HostConfig, host: Host, warnings: list[str]) -> No
     if hc.OomKillDisable and not host.features.oom_kill_disable:
         warnings.append("Your kernel does not support OomKillDisable. OomKillDisable discarded.")
         hc.OomKillDisable = False
+    if hc.OomKillDisable is None and host.features.oom_kill_disable:
+        hc.OomKillDisable = False
     refuse(
         not -1000 <= hc.OomScoreAdj <= 1000, f"Invalid value {hc.OomScoreAdj}, range for oom score adj is [-1000, 1000]"
     )

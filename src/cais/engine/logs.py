@@ -107,7 +107,8 @@ class History:
     """What a log has up to now, read in parts: each goes on where the one before it ended. Close it."""
 
     def __init__(self, path: Path, options: LogOptions, framed: bool) -> None:
-        self._reader = _Reader(path, None)
+        self._path = path
+        self._reader: _Reader | None = None
         self._formatter = Formatter(options, framed)
 
     async def read(self, size: int | None = None) -> AsyncGenerator[bytes, None]:
@@ -115,13 +116,16 @@ class History:
 
         size: of the current file, as much of it is read as makes that size; the log must not be rotated meanwhile.
         """
+        if self._reader is None:
+            self._reader = await asyncio.to_thread(_Reader, self._path, None)
         self._reader.limit = size
         async for data in _available(self._reader, self._formatter):
             yield data
 
     def close(self) -> None:
         """Closes the file."""
-        self._reader.close()
+        if self._reader is not None:
+            self._reader.close()
 
 
 async def read(

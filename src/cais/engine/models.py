@@ -380,11 +380,13 @@ class Attached(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What a running container has on one network. Addresses are without the length of a prefix.
 
     link: the name of its link. host_link: that of the other end, on the host; none for macvlan and ipvlan.
+    bridge: what that is a port of; where it is empty, the network's first bridge.
     """
 
     endpoint_id: str
     link: str = ""
     host_link: str = ""
+    bridge: str = ""
     mac: str = ""
     ipv4: str = ""
     ipv6: str = ""

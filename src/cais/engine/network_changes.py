@@ -8,8 +8,9 @@ from cais.engine.containers import Containers
 from cais.engine.events import EventBus
 from cais.engine.filters import Filters
 from cais.engine.models import EndpointSettings
+from cais.engine.network import Network
 from cais.engine.network_endpoints import Endpoints
-from cais.engine.networks import Network, Networks
+from cais.engine.networks import Networks
 from cais.engine.times import parse_moment_ns
 from cais.errors import CaisError, Conflict, InvalidArgument, NotFound
 

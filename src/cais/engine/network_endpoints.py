@@ -19,10 +19,11 @@ from cais.engine.container import Container
 from cais.engine.containers import Containers
 from cais.engine.events import EventBus
 from cais.engine.models import Attached, Endpoint, EndpointSettings
+from cais.engine.network import Member, Network, isolated
 from cais.engine.network_models import HOST_BINDING, LINK_PREFIX
-from cais.engine.network_names import ContainerNames
+from cais.engine.network_names import ContainerNames, names_of
 from cais.engine.network_requests import PRIVATE, SHARED, check_addresses, check_settings
-from cais.engine.networks import Member, Network, Networks, isolated
+from cais.engine.networks import Networks
 from cais.engine.resolvconf import Kind
 from cais.engine.tasks import Tasks
 from cais.engine.text import reason
@@ -88,13 +89,14 @@ class Endpoints:
             raise type(error)(_FAILED + error.message) from error
 
     def _begin(self, container: Container) -> NetworkPlan:
+        self._links(container, starting=True)
         for name, endpoint in container.record.endpoints.items():
             network = self._networks.find(endpoint.network_id or name)
             if network.record.driver != "null":
                 self._attach(container, endpoint, network)
             endpoint.network_id = network.id
         self._publish(container)
-        links = [self._link(endpoint) for endpoint in container.record.endpoints.values() if endpoint.live]
+        links = [self._link(container, endpoint) for endpoint in container.record.endpoints.values() if endpoint.live]
         return NetworkPlan(
             links=tuple(links), gateways=self._gateways(container), resolver=self._wants_resolver(container)
         )
@@ -145,6 +147,7 @@ class Endpoints:
                         network.pools[version].take(address)
                     except Forbidden:
                         _log.error("container %s: its address %s on %s is another's too", record.id, address, name)
+            network.adopt_bridge(endpoint.live.bridge)
             network.join(Member(container, endpoint.live, self._names(container, endpoint, network)))
         published = network_ports.from_record(record)
         if published:
@@ -158,8 +161,11 @@ class Endpoints:
         """Gives the containers that were adopted what they lack: links, and somebody who answers for names."""
         names = await asyncio.to_thread(self._networks.bridges.names)
         for container in self._containers:
+            if not container.running:
+                self.end(container)  # what a start that was cut off had been given
+                continue
             lost = self._lost(container, names)
-            if lost or (container.running and self._wants_resolver(container)):
+            if lost or self._wants_resolver(container):
                 await self._restore(container, lost)
 
     async def repair(self, gone: set[str]) -> None:
@@ -176,7 +182,7 @@ class Endpoints:
         if lost:
             _log.warning("container %s: links are gone, and made again: %d", container.id, len(lost))
         plan = NetworkPlan(
-            links=tuple(self._link(endpoint) for endpoint in lost),
+            links=tuple(self._link(container, endpoint) for endpoint in lost),
             gateways=self._gateways(container) if lost else (),
             resolver=self._wants_resolver(container) and container.id not in self._resolvers,
         )
@@ -219,10 +225,12 @@ class Endpoints:
         try:
             self._attach(container, endpoint, network)
             plan = NetworkPlan(
-                links=(self._link(endpoint),),
+                links=(self._link(container, endpoint),),
                 gateways=self._gateways(container),
                 resolver=self._wants_resolver(container) and container.id not in self._resolvers,
             )
+            self._containers.save(container)
+            await self._containers.flush()
             await self._change(container, plan)
         except BaseException:
             self._detach(container, endpoint)
@@ -232,7 +240,7 @@ class Endpoints:
             self._move_ports(container)
         await self._refresh(container, earlier)
 
-    async def disconnect(self, container: Container, network: Network, force: bool = False) -> None:
+    async def disconnect(self, container: Container, network: Network) -> None:
         """Takes a container off a network. The caller holds its lock. Raises InvalidArgument, Forbidden."""
         record = container.record
         if record.host_config.NetworkMode == "host" or network.name == "host":
@@ -262,7 +270,7 @@ class Endpoints:
                 network.rename(container.id, self._names(container, endpoint, network))
 
     def surroundings(self, container: Container) -> etcfiles.Surroundings:
-        """What the files in a container's /etc say of its networks. Raises Conflict for a link that leads nowhere."""
+        """What the files in a container's /etc say of its networks."""
         record = container.record
         mode = record.host_config.NetworkMode
         if mode == "host":
@@ -279,14 +287,21 @@ class Endpoints:
             reaches_ipv6=any(live.ipv6 for live in lives),
         )
 
-    def _links(self, container: Container) -> list[etcfiles.Link]:
-        """The containers that one on the default bridge knows by names of its own."""
-        found = []
+    def _links(self, container: Container, *, starting: bool = False) -> list[etcfiles.Link]:
+        """The containers that one on the default bridge knows by names of its own; elsewhere the resolver has them.
+
+        Raises Conflict, when the container is starting, for one that does not run; else it is left out.
+        """
+        found: list[etcfiles.Link] = []
+        if "bridge" not in container.record.endpoints:
+            return found
         for link in container.record.host_config.Links or ():
             name, alias = joining.link_parts(link)
-            other = self._containers.find(name)
-            endpoint = other.record.endpoints.get("bridge")
-            if endpoint is None or endpoint.live is None:
+            other = self._containers.find_or_none(name)
+            endpoint = other.record.endpoints.get("bridge") if other is not None else None
+            if other is None or endpoint is None or endpoint.live is None:
+                if not starting:
+                    continue
                 raise Conflict(f"Cannot link to a non running container: /{name} AS /{container.name}/{alias}")
             addresses = [endpoint.live.ipv4] if endpoint.live.ipv4 else []
             found.append(etcfiles.Link(alias, other.name, other.record.config.Hostname, addresses))
@@ -302,14 +317,21 @@ class Endpoints:
         live = Attached(endpoint_id=secrets.token_hex(32))
         if network.record.driver != "host":
             check_addresses(network, wanted)
+            if network.record.driver == "bridge":
+                live.host_link = f"veth{secrets.token_hex(4)[:7]}"
+                live.bridge = self._bridge(network)
             live.ipv4, live.ipv6 = self._addresses(network, wanted)
             live.mac = wanted.MacAddress or self._own_mac(container, network) or ipam.mac_of(live.ipv4 or live.ipv6)
             live.link = self._link_name(container, network)
-            if network.record.driver == "bridge":
-                live.host_link = f"veth{secrets.token_hex(4)[:7]}"
         endpoint.live, endpoint.network_id = live, network.id
         network.join(Member(container, live, self._names(container, endpoint, network)))
         self._emit(network, "connect", container)
+
+    def _bridge(self, network: Network) -> str:
+        """A bridge of the network that has room. Raises Conflict, Internal."""
+        if not network.free_bridge():
+            self._networks.extend(network)
+        return network.free_bridge()
 
     def _detach(self, container: Container, endpoint: Endpoint) -> None:
         if endpoint.live is None:
@@ -354,11 +376,10 @@ class Endpoints:
     def _names(container: Container, endpoint: Endpoint, network: Network) -> tuple[str, ...]:
         if not network.record.user_defined:
             return ()
-        names = [container.name, *(endpoint.wanted.Aliases or ()), container.id[:12]]
-        return tuple(dict.fromkeys(name.lower() for name in names))
+        return tuple(dict.fromkeys(name.lower() for name in names_of(container, endpoint)))
 
-    def _link(self, endpoint: Endpoint) -> Link:
-        """What is to be made for an endpoint."""
+    def _link(self, container: Container, endpoint: Endpoint) -> Link:
+        """What is to be made for an endpoint. Who publishes ports may reach itself by them."""
         network, live = self._networks.find(endpoint.network_id), endpoint.live
         if live is None:
             raise Internal(f"nothing is known of the endpoint on network {network.name}")
@@ -372,11 +393,12 @@ class Endpoints:
         return Link(
             name=live.link,
             host_name=live.host_link,
-            parent=record.link,
+            parent=live.bridge or record.link,
             mac=live.mac,
             addresses=tuple(addresses),
             mtu=record.mtu,
             ipv6=bool(live.ipv6),
+            hairpin=container.id in self._forwards,
             isolated=isolated(network),
             kind="veth" if record.driver == "bridge" else record.driver,
             mode=record.options.get(f"{record.driver}_mode") or default_mode,
@@ -469,6 +491,7 @@ class Endpoints:
         forwards = self._ports.serve(published, live.ipv4, live.ipv6)
         self._networks.firewall.publish(forwards)
         self._forwards[container.id] = forwards
+        self._forget_flows(forwards)
 
     def _withdraw(self, container: Container) -> None:
         forwards = self._forwards.pop(container.id, [])
@@ -476,8 +499,14 @@ class Endpoints:
             self._networks.firewall.withdraw(forwards)
         except OSError as error:
             _log.error("container %s: its ports are still published: %s", container.id, reason(error))
+        self._forget_flows(forwards)
         self._ports.release(self._held.pop(container.id, []))
         container.record.published = []
+
+    def _forget_flows(self, forwards: list[Forward]) -> None:
+        if any(forward.protocol == "udp" for forward in forwards):
+            work = asyncio.to_thread(self._networks.firewall.forget, forwards)
+            self._tasks.start(work, "forget flows of datagrams")
 
     def _move_ports(self, container: Container) -> None:
         """The way out of a running container has changed: what is published leads to it there."""

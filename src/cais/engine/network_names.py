@@ -4,7 +4,16 @@ import socket
 
 from cais.engine.container import Container
 from cais.engine.etcfiles import HOST_NAME
-from cais.engine.networks import Member, Networks
+from cais.engine.models import Endpoint
+from cais.engine.network import Member
+from cais.engine.networks import Networks
+
+
+def names_of(container: Container, endpoint: Endpoint) -> list[str]:
+    """What a container is called on a network of the user's, each name once: its own first, as in Docker."""
+    record = container.record
+    names = [record.name, *(endpoint.wanted.Aliases or ()), record.id[:12], record.config.Hostname]
+    return list(dict.fromkeys(name for name in names if name))
 
 
 class ContainerNames:

@@ -5,7 +5,8 @@ from ipaddress import ip_address
 from typing import Final
 
 from cais.engine.models import CreateRequest, Endpoint, EndpointSettings
-from cais.engine.networks import Network, Networks
+from cais.engine.network import Network
+from cais.engine.networks import Networks
 from cais.engine.text import printable
 from cais.errors import CaisError, InvalidArgument, Unsupported
 

@@ -7,8 +7,10 @@ import msgspec
 from cais.engine import joining, network_ports
 from cais.engine.container import Container
 from cais.engine.models import Endpoint, EndpointSettings, timestamp
+from cais.engine.network import Network
 from cais.engine.network_models import IpamConfig
-from cais.engine.networks import Network, Networks
+from cais.engine.network_names import names_of
+from cais.engine.networks import Networks
 
 Json = dict[str, Any]
 
@@ -53,9 +55,7 @@ def endpoints(container: Container, known: Networks) -> dict[str, EndpointSettin
 
 def _endpoint(container: Container, endpoint: Endpoint, network: Network | None) -> EndpointSettings:
     wanted, live = endpoint.wanted, endpoint.live
-    names = None
-    if network is not None and network.record.user_defined:
-        names = list(dict.fromkeys([container.name, *(wanted.Aliases or ()), container.id[:12]]))
+    names = names_of(container, endpoint) if network is not None and network.record.user_defined else None
     shown = msgspec.structs.replace(wanted, NetworkID=endpoint.network_id, DNSNames=names)
     if live is None or network is None:
         return shown

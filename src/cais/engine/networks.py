@@ -10,15 +10,13 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from hashlib import sha256
+from typing import Final
 
 import msgspec
 
 from cais.engine import network_checks
-from cais.engine.container import Container
 from cais.engine.events import EventBus
-from cais.engine.models import Attached
+from cais.engine.network import EXTENSIONS, Network, isolated
 from cais.engine.network_models import (
     BRIDGE_NAME,
     DEFAULT_BRIDGE,
@@ -48,103 +46,8 @@ from cais.storage.database import Database
 
 _log = logging.getLogger("cais.engine.networks")
 
-
-@dataclass(slots=True, eq=False)
-class Member:
-    """A running container on a network. names: what it answers to there, in small letters."""
-
-    container: Container
-    attached: Attached
-    names: tuple[str, ...] = ()
-
-
-class Network:
-    """A network of the engine: what is stored of it, its addresses, and who is on it now.
-
-    members: by the id of the container. by_name: who answers to a name, in the order of coming.
-    """
-
-    def __init__(self, record: NetworkRecord) -> None:
-        self.record = record
-        self.pools: dict[int, Pool] = {}
-        self.gateways: dict[int, str] = {}
-        self.members: dict[str, Member] = {}
-        self.by_name: dict[str, list[Member]] = {}
-        self.by_address: dict[str, Member] = {}
-        for item in record.ranges:
-            self._add_range(item)
-
-    @property
-    def id(self) -> str:
-        """The full id."""
-        return self.record.id
-
-    @property
-    def name(self) -> str:
-        """The name."""
-        return self.record.name
-
-    def _add_range(self, item: IpamConfig) -> None:
-        subnet = network_checks.subnet_of(item)
-        within = network_checks.subnet_of(IpamConfig(Subnet=item.IPRange)) if item.IPRange else None
-        pool = self.pools[subnet.version] = Pool(subnet, within)
-        for address in {*item.AuxiliaryAddresses.values(), *([item.Gateway] if item.Gateway else [])}:
-            pool.take(address)
-        if item.Gateway:
-            self.gateways[subnet.version] = item.Gateway
-
-    def join(self, member: Member) -> None:
-        """A container has come."""
-        self.members[member.container.id] = member
-        for name in member.names:
-            self.by_name.setdefault(name, []).append(member)
-        for address in filter(None, (member.attached.ipv4, member.attached.ipv6)):
-            self.by_address[address] = member
-
-    def rename(self, container_id: str, names: tuple[str, ...]) -> None:
-        """A container answers to other names."""
-        member = self.members[container_id]
-        for name in member.names:
-            self.by_name[name] = [other for other in self.by_name[name] if other is not member]
-        member.names = names
-        for name in names:
-            self.by_name.setdefault(name, []).append(member)
-        self.by_name = {name: members for name, members in self.by_name.items() if members}
-
-    def leave(self, container_id: str) -> None:
-        """A container has gone, if it was here; its addresses are free."""
-        member = self.members.pop(container_id, None)
-        if member is None:
-            return
-        for name in member.names:
-            others = self.by_name[name] = [other for other in self.by_name.get(name, ()) if other is not member]
-            if not others:
-                del self.by_name[name]
-        for version, address in ((4, member.attached.ipv4), (6, member.attached.ipv6)):
-            if address:
-                self.by_address.pop(address, None)
-                self.pools[version].give_back(address)
-
-    def bridge(self) -> Bridge:
-        """Its bridge, as it should be."""
-        addresses = tuple(self.pools[version].with_length(gateway) for version, gateway in self.gateways.items())
-        mac = "02:42:" + ":".join(f"{byte:02x}" for byte in sha256(self.record.id.encode()).digest()[:4])
-        return Bridge(self.record.link, mac, self.record.mtu, addresses, self.record.ipv6)
-
-    def rules(self) -> Rules:
-        """What the firewall is to know of it."""
-        record = self.record
-        return Rules(
-            bridge=record.link,
-            subnets=tuple(str(pool.subnet) for pool in self.pools.values()),
-            internal=record.internal,
-            masquerade=record.masquerade,
-            within=record.icc,
-        )
-
-    def event_attributes(self, **extra: str) -> dict[str, str]:
-        """What every event about this network tells."""
-        return {"name": self.name, "type": self.record.driver, **extra}
+_ATTEMPTS: Final = 8  # to find a range that no other engine takes at the same moment
+NEIGHBOURS: Final = 65536
 
 
 class Networks:
@@ -191,8 +94,14 @@ class Networks:
             for network in self:
                 if network.record.driver == "bridge" and network is not default:
                     await self._make_bridge(network)
-            links = [network.record.link for network in self if network.record.driver == "bridge"]
-            await asyncio.to_thread(self.bridges.sweep, links)
+            links = [name for network in self for name in network.bridge_names()]
+            ends = [
+                name
+                for network in self
+                for number in range(1, network.extensions + 1)
+                for name in network.extension_names(number)
+            ]
+            await asyncio.to_thread(self.bridges.sweep, links + ends)
             await asyncio.to_thread(self.firewall.rebuild, self._all_rules(), forwards)
             await asyncio.to_thread(self.firewall.sweep_others, links)
         except (OSError, NftError) as error:
@@ -204,12 +113,10 @@ class Networks:
             if not running:
                 await asyncio.to_thread(self.firewall.remove)
                 for network in self:
-                    if network.record.driver == "bridge" and network.record.owns_link:
-                        await asyncio.to_thread(self.bridges.remove, network.record.link)
+                    await self._remove_links(network)
         except (OSError, NftError) as error:
             _log.error("the network of the host could not be cleaned up: %s", error)
         finally:
-            self.bridges.close()
             self.firewall.close()
 
     def find(self, reference: str) -> Network:
@@ -236,20 +143,39 @@ class Networks:
                 raise Conflict(f"network with name {request.Name} already exists")
             record = _record(request)
             await self._choose_link(record)
-            record.ranges = await asyncio.to_thread(self._ranges, request)
-            network = Network(record)
-            await self._store(network)
-            try:
-                if record.driver == "bridge":
-                    await self._make_bridge(network)
-                    await asyncio.to_thread(self.firewall.add_network, network.rules())
-            except BaseException as error:
-                await self._forget(network)
-                if isinstance(error, OSError | NftError):
-                    raise Internal(f"create network {record.name}: {error}") from error
-                raise
+            network = await self._make_unrivalled(request, record)
         self._events.emit("network", "create", network.id, network.event_attributes())
         return network
+
+    async def _make_unrivalled(self, request: NetworkRequest, record: NetworkRecord) -> Network:
+        """Makes the network, with other ranges where another engine of this host chose the same ones just now."""
+        attempt = 1
+        while True:
+            record.ranges = await asyncio.to_thread(self._ranges, request)
+            network = await self._make(record)
+            if record.own_subnets or attempt == _ATTEMPTS or not await self._has_rival(network):
+                return network
+            await self._forget(network)
+            attempt += 1
+
+    async def _make(self, record: NetworkRecord) -> Network:
+        network = Network(record)
+        await self._store(network)
+        try:
+            if record.driver == "bridge":
+                await self._make_bridge(network)
+                await asyncio.to_thread(self.firewall.add_networks, network.rules())
+        except BaseException as error:
+            await self._forget(network)
+            if isinstance(error, OSError | NftError):
+                raise Internal(f"create network {record.name}: {error}") from error
+            raise
+        return network
+
+    async def _has_rival(self, network: Network) -> bool:
+        """Whether another engine has chosen the same range at the same moment."""
+        used = await asyncio.to_thread(self.bridges.used, set(network.bridge_names()))
+        return any(ipam.overlaps(pool.subnet, used) for pool in network.pools.values())
 
     async def remove(self, network: Network) -> None:
         """Takes a network away. Raises Forbidden when it is predefined, or containers are on it."""
@@ -273,7 +199,7 @@ class Networks:
             try:
                 names = await asyncio.to_thread(self.bridges.names)
                 for network in self:
-                    if network.record.driver == "bridge" and network.record.link not in names:
+                    if network.record.driver == "bridge" and not names.issuperset(network.bridge_names()):
                         _log.warning("the bridge of network %s is gone: it is made again", network.name)
                         await self._make_bridge(network)
                 if await asyncio.to_thread(self.firewall.check):
@@ -282,7 +208,7 @@ class Networks:
                 raise Internal(f"the host's network cannot be repaired: {error}") from error
 
     def _all_rules(self) -> list[Rules]:
-        return [network.rules() for network in self if network.record.driver == "bridge"]
+        return [rules for network in self if network.record.driver == "bridge" for rules in network.rules()]
 
     def _keep(self, network: Network) -> None:
         self._by_id[network.id] = network
@@ -302,11 +228,10 @@ class Networks:
         record = network.record
         if record.driver == "bridge":
             try:
-                await asyncio.to_thread(self.firewall.remove_network, record.link)
+                await asyncio.to_thread(self.firewall.remove_networks, network.bridge_names())
             except NftError as error:
                 _log.error("network %s: its rules cannot be removed: %s", record.name, error)
-        if record.owns_link:
-            await asyncio.to_thread(self.bridges.remove, record.link)
+        await self._remove_links(network)
         await self._database.run(
             lambda connection: connection.execute("DELETE FROM networks WHERE id = ?", (record.id,))
         )
@@ -317,9 +242,40 @@ class Networks:
         """Raises OSError."""
         if network.record.ipv6:
             await asyncio.to_thread(bridges.enable_forwarding, 6)
-        if await asyncio.to_thread(self.bridges.ensure, network.bridge()):
-            ports = [member.attached.host_link for member in network.members.values()]
-            await asyncio.to_thread(self.bridges.reattach, network.record.link, ports, isolated(network))
+        for number, bridge in enumerate(network.bridges()):
+            await asyncio.to_thread(self._ensure, network, number, bridge)
+
+    def _ensure(self, network: Network, number: int, bridge: Bridge) -> None:
+        """Makes one of a network's bridges, where it is not there. Raises OSError."""
+        if self.bridges.ensure(bridge):
+            lives = [member.attached for member in network.members.values()]
+            ports = [live.host_link for live in lives if (live.bridge or network.record.link) == bridge.name]
+            self.bridges.reattach(bridge.name, ports, isolated(network))
+        for other in range(1, network.extensions + 1) if number == 0 else (number,):
+            name, *ends = network.extension_names(other)
+            if name in self.bridges.names():
+                self.bridges.join(network.record.link, name, (ends[0], ends[1]), network.record.mtu)
+
+    def extend(self, network: Network) -> None:
+        """Makes room for more containers than one bridge has ports for. Raises Conflict, Internal."""
+        if network.extensions >= EXTENSIONS or not network.record.icc:
+            raise Conflict(f"network {network.name} has no port left for another container")
+        network.extensions += 1
+        try:
+            bridges.make_room_for_neighbours(NEIGHBOURS)
+            self._ensure(network, network.extensions, network.bridges()[-1])
+            self.firewall.add_networks(network.rules()[-1:])
+        except (OSError, NftError) as error:
+            network.extensions -= 1
+            raise Internal(f"extend network {network.name}: {error}") from error
+
+    async def _remove_links(self, network: Network) -> None:
+        record = network.record
+        for number in range(1, network.extensions + 1):
+            for name in network.extension_names(number)[:2]:
+                await asyncio.to_thread(self.bridges.remove, name)
+        if record.driver == "bridge" and record.owns_link:
+            await asyncio.to_thread(self.bridges.remove, record.link)
 
     async def _choose_link(self, record: NetworkRecord) -> None:
         if record.driver == "bridge":
@@ -359,7 +315,7 @@ class Networks:
     async def _settle_default(self, network: Network) -> None:
         """Gives the default bridge a range that nobody else on this host has, the one it had where that is so."""
         link = network.record.link
-        for _ in range(8):
+        for _ in range(_ATTEMPTS):
             used = await asyncio.to_thread(self.bridges.used, {link})
             others = [pool.subnet for other in self if other is not network for pool in other.pools.values()]
             known = network.pools.get(4)
@@ -372,21 +328,11 @@ class Networks:
                 await self._store(network)
             await self._make_bridge(network)
             # Another engine may have chosen the same at the same moment: both look again, and give way.
-            used = await asyncio.to_thread(self.bridges.used, {link})
-            if network.members or not ipam.overlaps(network.pools[4].subnet, used):
+            if network.members or not await self._has_rival(network):
                 return
             await asyncio.to_thread(self.bridges.remove, link)
             await asyncio.sleep(secrets.randbelow(50) / 1000)
         raise Internal("no range of addresses is free for the default bridge")
-
-
-def isolated(network: Network) -> bool:
-    """Whether the ports of a bridge must keep frames from each other, since its containers may not talk.
-
-    Where the kernel has the firewall look at bridged packets, that is its matter: it knows published ports, for which
-    such a packet is no less bridged.
-    """
-    return not network.record.icc and not bridges.are_filtered()
 
 
 def _predefined(name: str, bridge: str) -> NetworkRecord:

@@ -7,6 +7,7 @@ messages sent together are worked through in order, whatever becomes of the earl
 import os
 import socket
 import struct
+from _thread import allocate_lock  # threading would be more than the processes of a container need
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -87,7 +88,10 @@ def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 class Netlink:
-    """A netlink socket of the network namespace that the process is in when it is made. A context manager."""
+    """A netlink socket of the network namespace that the process is in when it is made. A context manager.
+
+    Threads may share it: one that asks waits until another has its answers.
+    """
 
     def __init__(self, protocol: int, groups: Sequence[int] = ()) -> None:
         """groups: numbers of the multicast groups to be told of. Raises: OSError."""
@@ -98,6 +102,7 @@ class Netlink:
             self.socket.close()
             raise
         self._sequence = 0
+        self._turn = allocate_lock()
 
     def __enter__(self) -> Self:
         return self
@@ -121,15 +126,17 @@ class Netlink:
 
     def ask(self, *wanted: Message) -> list[tuple[int, bytes]]:
         """As `request`; what the kernel answered, as pairs of type and payload. Raises: OSError."""
-        first = self._sequence + 1
-        packed = []
-        for message in wanted:
-            self._sequence += 1
-            packed.append(_pack(message, self._sequence, message.flags | NLM_F_REQUEST))
-        self.socket.sendall(b"".join(packed))
+        with self._turn:
+            first = self._sequence + 1
+            packed = []
+            for message in wanted:
+                self._sequence += 1
+                packed.append(_pack(message, self._sequence, message.flags | NLM_F_REQUEST))
+            self.socket.sendall(b"".join(packed))
+            answers = list(self._answers())
         failed: OSError | None = None
         found: list[tuple[int, bytes]] = []
-        for kind, sequence, payload in self._answers():
+        for kind, sequence, payload in answers:
             if sequence < first:
                 continue
             if kind != NLMSG_ERROR:
@@ -145,6 +152,10 @@ class Netlink:
 
     def dump(self, kind: int, payload: bytes) -> list[tuple[int, bytes]]:
         """All objects of a kind, as pairs of the message's type and payload. Raises: OSError."""
+        with self._turn:
+            return self._dump(kind, payload)
+
+    def _dump(self, kind: int, payload: bytes) -> list[tuple[int, bytes]]:
         self._sequence += 1
         message = Message(kind, payload)
         self.socket.sendall(_pack(message, self._sequence, NLM_F_REQUEST | NLM_F_DUMP))

@@ -87,7 +87,10 @@ class LinkInfo:
 
 def index_of(name: str) -> int:
     """The index of a link of this network namespace. Raises: OSError where there is none."""
-    return socket.if_nametoindex(name)
+    try:
+        return socket.if_nametoindex(name)
+    except OSError as error:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), f"link {name}") from error
 
 
 def mac_bytes(mac: str) -> bytes:
@@ -120,12 +123,12 @@ def set_alias(name: str, alias: str) -> Message:
 def new_veth(name: str, bridge: int, mtu: int, *, peer: str, peer_mac: str, peer_namespace: int) -> Message:
     """Make a pair of links: one is a port of the bridge with this index and up, the other in another namespace, down.
 
-    peer_namespace: a descriptor of the network namespace of the other.
+    peer_mac: empty for any. peer_namespace: a descriptor of the network namespace of the other.
     """
     other = _IFINFOMSG.pack(0, 0, 0, 0, 0) + b"".join(
         (
             text(_IFLA_IFNAME, peer),
-            attribute(_IFLA_ADDRESS, mac_bytes(peer_mac)),
+            attribute(_IFLA_ADDRESS, mac_bytes(peer_mac)) if peer_mac else b"",
             number(_IFLA_MTU, mtu),
             number(_IFLA_NET_NS_FD, peer_namespace),
         )

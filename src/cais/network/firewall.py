@@ -8,12 +8,13 @@ bridge that lets its packets through: what they may do has been decided in our o
 import logging
 import socket
 import struct
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
 
-from cais.linux import nfnetlink
+from cais.linux import conntrack, nfnetlink
 from cais.linux.libnftables import Nftables, NftError
 from cais.linux.netlink import NETLINK_NETFILTER, Netlink
 from cais.linux.nfnetlink import Element
@@ -29,6 +30,7 @@ _TABLE: Final = """
 table inet {name} {{
     set bridges {{ type ifname; }}
     set internal {{ type ifname; }}
+    set joined {{ type ifname; }}
     set within {{ type ifname . ifname; }}
     set subnets4 {{ type ipv4_addr; flags interval; }}
     set subnets6 {{ type ipv6_addr; flags interval; }}
@@ -42,6 +44,7 @@ table inet {name} {{
     chain raw {{
         type filter hook prerouting priority raw; policy accept;
         iifname @bridges ip daddr 127.0.0.0/8 drop
+        iifname @joined notrack
     }}
     chain published {{
         fib daddr type != local return
@@ -89,6 +92,8 @@ class Rules:
     """What the firewall knows of a network: its bridge, its ranges, and what is allowed.
 
     masquerade: packets to elsewhere get the host's address. within: its containers may talk with each other.
+    joined: the bridge only makes another one larger. What passes it is bridged to the other, where it is judged; with
+    `bridge-nf-call-iptables` it would be translated, or not, at the first of both.
     """
 
     bridge: str
@@ -96,6 +101,7 @@ class Rules:
     internal: bool = False
     masquerade: bool = True
     within: bool = True
+    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,7 @@ class _State:
 
 
 class Firewall:
-    """The table of one engine. `add_network`, `remove_network`, `rebuild` and `check` block, for a thread;
+    """The table of one engine. `add_networks`, `remove_networks`, `rebuild` and `check` block, for a thread;
     `publish` and `withdraw` are short."""
 
     def __init__(self, table: str) -> None:
@@ -123,6 +129,7 @@ class Firewall:
         self._nft = Nftables()
         self._netlink = Netlink(NETLINK_NETFILTER)
         self._state = _State()
+        self._lock = threading.Lock()  # between published ports and the table's being made anew
         self._built = ""
 
     def close(self) -> None:
@@ -138,30 +145,46 @@ class Firewall:
         )
         self._apply()
 
-    def add_network(self, rules: Rules) -> None:
-        """A network more. Raises NftError."""
-        self._state.networks[rules.bridge] = rules
-        self._nft.run("\n".join(self._elements("add", rules)))
+    def add_networks(self, networks: Iterable[Rules]) -> None:
+        """Bridges more. Raises NftError."""
+        for rules in networks:
+            self._state.networks[rules.bridge] = rules
+            self._nft.run("\n".join(self._elements("add", rules)))
         self._open_others()
 
-    def remove_network(self, bridge: str) -> None:
-        """A network less. Raises NftError."""
-        rules = self._state.networks.pop(bridge, None)
-        if rules is not None:
-            self._close_others(bridge)
-            self._nft.run("\n".join(self._elements("delete", rules)))
+    def remove_networks(self, names: Iterable[str]) -> None:
+        """Bridges less. Raises NftError."""
+        for bridge in names:
+            rules = self._state.networks.pop(bridge, None)
+            if rules is not None:
+                self._close_others(bridge)
+                self._nft.run("\n".join(self._elements("delete", rules)))
 
     def publish(self, forwards: Sequence[Forward]) -> None:
         """Ports more, all or none. Raises OSError."""
         if forwards:
-            nfnetlink.change_elements(self._netlink, self._table, add=[_element(item) for item in forwards])
-            self._state.forwards.update((_key(item), item) for item in forwards)
+            with self._lock:
+                nfnetlink.change_elements(self._netlink, self._table, add=[_element(item) for item in forwards])
+                self._state.forwards.update((_key(item), item) for item in forwards)
 
     def withdraw(self, forwards: Sequence[Forward]) -> None:
         """Ports less; those that are not there are passed over. Raises OSError."""
-        known = [item for item in forwards if self._state.forwards.pop(_key(item), None) is not None]
-        if known:
-            nfnetlink.change_elements(self._netlink, self._table, remove=[_element(item) for item in known])
+        if not forwards:
+            return
+        with self._lock:
+            known = [item for item in forwards if self._state.forwards.pop(_key(item), None) is not None]
+            if known:
+                nfnetlink.change_elements(self._netlink, self._table, remove=[_element(item) for item in known])
+
+    @staticmethod
+    def forget(forwards: Iterable[Forward]) -> None:
+        """Has the kernel forget the flows of datagrams to these ports: what has changed counts for them too.
+
+        Blocks, for a thread. Raises OSError.
+        """
+        ports = {item.host[1] for item in forwards if item.protocol == "udp"}
+        if ports:
+            conntrack.forget(socket.IPPROTO_UDP, ports)
 
     def check(self) -> bool:
         """Rebuilds what somebody else has taken away; True when something was missing. Raises NftError."""
@@ -181,6 +204,11 @@ class Firewall:
         self._nft.run(f"table inet {self._table}\ndelete table inet {self._table}")
 
     def _apply(self) -> None:
+        with self._lock:
+            self._write()
+        self._open_others()
+
+    def _write(self) -> None:
         commands = [f"table inet {self._table}", f"delete table inet {self._table}", _TABLE.format(name=self._table)]
         for rules in self._state.networks.values():
             commands += self._elements("add", rules)
@@ -192,12 +220,13 @@ class Firewall:
             except OSError as error:
                 raise NftError(f"publish ports: {error}") from error
         self._built = self._nft.rules(f"list table inet {self._table}")
-        self._open_others()
 
     def _elements(self, verb: str, rules: Rules) -> list[str]:
         """The commands that make a network known, or forget it."""
         name = f'"{rules.bridge}"'
         entries = [("bridges", name)]
+        if rules.joined:
+            entries.append(("joined", name))
         if rules.internal:
             entries.append(("internal", name))
         if rules.within:

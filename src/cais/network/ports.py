@@ -61,6 +61,7 @@ class Ports:
         """is_refused: whether somebody with this address may not use what is published."""
         self._is_refused = is_refused
         self._held: dict[tuple[str, str, int], _Held] = {}
+        self._hosts: dict[tuple[str, int], set[str]] = {}  # where a port is held, by protocol and number
         self._next = 0
 
     def hold(self, wanted: Sequence[Wanted], ipv6: bool) -> list[Published]:
@@ -109,6 +110,10 @@ class Ports:
             held = self._held.pop((item.protocol, item.host, item.host_port), None)
             if held is None:
                 continue
+            hosts = self._hosts[item.protocol, item.host_port]
+            hosts.discard(item.host)
+            if not hosts:
+                del self._hosts[item.protocol, item.host_port]
             if held.proxy is not None:
                 held.proxy.close()
             if held.socket is not None:
@@ -149,15 +154,12 @@ class Ports:
 
     def _bind(self, protocol: str, host: str, port: int) -> None:
         """Raises OSError."""
-        key = (protocol, host, port)
-        wildcard = ANY6 if ":" in host else ANY4
-        rivals = [(protocol, wildcard, port), key]
-        if host == wildcard:
-            rivals += [other for other in self._held if other[0] == protocol and other[2] == port
-                       and (":" in other[1]) == (":" in host)]  # fmt: skip
-        if any(rival in self._held for rival in rivals):
+        hosts = self._hosts.get((protocol, port), set())
+        rivals = {other for other in hosts if (":" in other) == (":" in host)}
+        if host in rivals or (rivals and host in {ANY4, ANY6}) or rivals & {ANY4, ANY6}:
             raise OSError(errno.EADDRINUSE, "port is already allocated")
-        self._held[key] = _Held(_bound(protocol, host, port), None)
+        self._held[protocol, host, port] = _Held(_bound(protocol, host, port), None)
+        self._hosts.setdefault((protocol, port), set()).add(host)
 
     def _ephemeral(self) -> Iterator[int]:
         """The ports of the ephemeral range, each once, from where the last search ended."""

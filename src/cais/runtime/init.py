@@ -14,7 +14,6 @@ from cais.errors import CaisError
 from cais.linux import credentials, mount, namespaces, tty
 from cais.linux.fs import close_from
 from cais.linux.namespaces import CLONE_NEWNS, CLONE_NEWPID
-from cais.linux.netlink import NETLINK_ROUTE, Netlink
 from cais.runtime import links, plan, process, reaper, rootfs, users
 from cais.runtime.cgroups.files import enter
 from cais.runtime.cgroups.interface import Cgroup, Hierarchy
@@ -42,11 +41,13 @@ def run(hierarchy: Hierarchy, connection: socket.socket) -> NoReturn:
         spec = load(request.bundle)
         cgroup = hierarchy.create(spec.cgroups_path, Resources.from_oci(spec.resources))
         has_group = True
-        # Made before its namespaces are: it belongs to the host's network.
-        host = Netlink(NETLINK_ROUTE) if request.network and spec.has_new("network") else None
+        planned = None
+        if request.network and spec.has_new("network"):
+            network = links.NetworkPlan.from_json(request.network)
+            planned = network, links.HostSide(network)
         _enter_groups(cgroup, spec)
         if spec.has_new("network"):
-            _set_up_network(request, host, channel)
+            _set_up_network(planned, channel)
         _run(request, spec, cgroup, stdio, channel)
     except StartFailed as error:
         report(channel, error, has_group)
@@ -76,13 +77,10 @@ def _enter_groups(cgroup: Cgroup, spec: Spec) -> None:
     _enter_namespaces(spec)
 
 
-def _set_up_network(request: StartRequest, host: Netlink | None, channel: Channel) -> None:
+def _set_up_network(planned: tuple[links.NetworkPlan, links.HostSide] | None, channel: Channel) -> None:
     """The loopback link, and what else the container's own network namespace is to have."""
     namespaces.loopback_up()
-    if host is None or request.network is None:
-        return
-    with host:
-        sockets = links.set_up(links.NetworkPlan.from_json(request.network), host)
+    sockets = links.set_up(*planned) if planned is not None else []
     if sockets:
         channel.send({"type": "resolver"}, [item.fileno() for item in sockets])
     for item in sockets:

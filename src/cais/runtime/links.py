@@ -20,6 +20,7 @@ from cais.runtime.messages import Record
 RESOLVER_ADDRESS: Final = "127.0.0.11"
 _RESOLVER_TABLE: Final = "cais-names"
 _RESOLVER_PORT: Final = 53
+_FAILED: Final = "failed to set up container networking"
 _SYSCTL: Final = "/proc/sys/net/ipv6/conf"
 
 
@@ -29,7 +30,7 @@ class Link(Record):
 
     kind: "veth", with its other end `host_name` a port of `parent`, a bridge; or "macvlan" or "ipvlan" of `mode` on
     `parent`, a link of the host. addresses: as 172.17.0.2/16. ipv6: whether it has anything to do with IPv6.
-    isolated: frames reach no other isolated port of the bridge.
+    hairpin: frames may come back to it from the bridge. isolated: they reach no other isolated port of the bridge.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Link(Record):
     addresses: tuple[str, ...]
     mtu: int
     ipv6: bool = False
+    hairpin: bool = False
     isolated: bool = False
     kind: str = "veth"
     mode: str = ""
@@ -69,8 +71,20 @@ class NetworkPlan(Record):
         )
 
 
-def set_up(plan: NetworkPlan, host: Netlink) -> list[socket.socket]:
-    """Carry out a plan in the network namespace that the process is in; `host` belongs to the host's.
+class HostSide:
+    """What carrying out a plan needs of the host's network, made before another network namespace is entered."""
+
+    def __init__(self, plan: NetworkPlan) -> None:
+        """Raises: StartFailed."""
+        try:
+            self.indices = {link.parent: rtnetlink.index_of(link.parent) for link in plan.links}
+            self.netlink = Netlink(NETLINK_ROUTE)
+        except OSError as error:
+            raise StartFailed(Reason.INTERNAL, f"{_FAILED}: {_text(error)}") from error
+
+
+def set_up(plan: NetworkPlan, host: HostSide) -> list[socket.socket]:
+    """Carry out a plan in the network namespace that the process is in.
 
     Returns: the sockets of the resolver, for UDP and TCP, or nothing. Raises: StartFailed.
     """
@@ -83,48 +97,50 @@ def set_up(plan: NetworkPlan, host: Netlink) -> list[socket.socket]:
             _route(plan, inside)
         return _resolver_sockets() if plan.resolver else []
     except (OSError, ValueError) as error:
-        raise StartFailed(Reason.INTERNAL, f"failed to set up container networking: {_text(error)}") from error
+        raise StartFailed(Reason.INTERNAL, f"{_FAILED}: {_text(error)}") from error
+    finally:
+        host.netlink.close()
 
 
 def serve(namespace: int, plan: NetworkPlan) -> list[socket.socket]:
     """As `set_up`, from the host's network namespace, in that of `namespace`, a descriptor. Raises: StartFailed."""
+    host = HostSide(plan)
     try:
-        with Netlink(NETLINK_ROUTE) as host:
-            namespaces.setns(namespace, namespaces.CLONE_NEWNET)
-            return set_up(plan, host)
+        namespaces.setns(namespace, namespaces.CLONE_NEWNET)
     except OSError as error:
         raise StartFailed(Reason.INTERNAL, f"enter the container's network: {_text(error)}") from error
+    return set_up(plan, host)
 
 
-def _add_links(links: Sequence[Link], host: Netlink, inside: Netlink) -> None:
+def _add_links(links: Sequence[Link], host: HostSide, inside: Netlink) -> None:
     namespace = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    # A link without IPv6 has no address of that kind at all, as in Docker. The value for new links needs no lock of the
+    # kernel's, for which there is a queue where other containers end.
+    ipv6 = any(link.ipv6 for link in links)
     try:
-        # A link without IPv6 has no address of that kind at all, as in Docker.
-        _write(f"{_SYSCTL}/default/disable_ipv6", "0" if any(link.ipv6 for link in links) else "1")
+        _write(f"{_SYSCTL}/default/disable_ipv6", "0" if ipv6 else "1")
         for link in links:
-            host.request(*_creation(link, host, namespace))
+            host.netlink.request(*_creation(link, host.indices[link.parent], namespace))
     finally:
         os.close(namespace)
     wanted: list[Message] = []
     for link in links:
         index = rtnetlink.index_of(link.name)
-        if not link.ipv6:
+        if link.ipv6 is not ipv6:
             _write(f"{_SYSCTL}/{link.name}/disable_ipv6", "1")
         wanted.append(rtnetlink.set_up(link.name))
         wanted += [rtnetlink.new_address(index, address) for address in link.addresses]
     inside.request(*wanted)
 
 
-def _creation(link: Link, host: Netlink, namespace: int) -> list[Message]:
-    parent = rtnetlink.find_link(host, link.parent).index
+def _creation(link: Link, parent: int, namespace: int) -> list[Message]:
     if link.kind == "veth":
-        return [
-            rtnetlink.new_veth(
-                link.host_name, parent, link.mtu, peer=link.name, peer_mac=link.mac, peer_namespace=namespace
-            ),
-            # A container that reaches itself at a published port gets its own frames back.
-            rtnetlink.set_port(link.host_name, hairpin=True, isolated=link.isolated),
-        ]
+        made = rtnetlink.new_veth(
+            link.host_name, parent, link.mtu, peer=link.name, peer_mac=link.mac, peer_namespace=namespace
+        )
+        if not (link.hairpin or link.isolated):
+            return [made]
+        return [made, rtnetlink.set_port(link.host_name, hairpin=link.hairpin, isolated=link.isolated)]
     modes = rtnetlink.MACVLAN_MODES if link.kind == "macvlan" else rtnetlink.IPVLAN_MODES
     return [
         rtnetlink.new_sublink(

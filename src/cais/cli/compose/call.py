@@ -81,8 +81,18 @@ class Call(Invocation):
     @property
     def engines(self) -> Engines:
         if self._engines is None:
-            self._engines = Engines(self.engine)
+            self._engines = Engines(self.engine, self._parallel())
         return self._engines
+
+    def _parallel(self) -> int:
+        """How many requests are made at once; 0 is any number. Raises CommandError."""
+        given = self.whole.flags
+        text = os.environ.get("COMPOSE_PARALLEL_LIMIT", "")
+        if "parallel" not in given.given and text:
+            if not text.lstrip("-").isdigit():
+                raise CommandError("COMPOSE_PARALLEL_LIMIT must be an integer (found: " + f'"{text}")')
+            return max(int(text), 0)
+        return max(given.number("parallel"), 0)
 
     @property
     def progress(self) -> Progress:
@@ -118,8 +128,8 @@ class Call(Invocation):
         if index:
             found = [container for container in found if container.number == index]
         if not found:
-            suffix = f" with index {index}" if index else ""
-            raise CommandError(f'service "{service}"{suffix} is not running')
+            suffix = f" container #{index}" if index else ""
+            raise CommandError(f'service "{service}" is not running{suffix}')
         return found[0]
 
     def colours(self, *, plain: bool) -> bool | None:

@@ -90,16 +90,17 @@ def _build(call: Call) -> int:
     if not chosen:
         warn("No services to build")
         return 0
-    for flag in ("builder", "provenance", "sbom", "ssh"):
+    for flag in ("builder", "provenance", "sbom"):
         if given.text(flag):
             raise CommandError(f"--{flag} is not supported")
     sources = Sources(call, quiet_build=given.on("quiet"))
-    sources.build_args = given.texts("build-arg")
-    sources.build_flags = {flag: "1" for flag, on in (("nocache", "no-cache"), ("pull", "pull")) if given.on(on)}
+    sources.build_words = [f"--{flag}" for flag in ("no-cache", "pull") if given.on(flag)]
+    for argument in given.texts("build-arg"):
+        sources.build_words += ["--build-arg", argument]
+    if given.text("ssh"):
+        sources.build_words += ["--ssh", given.text("ssh")]
     if given.text("memory"):
-        from cais.compose.units import byte_count  # noqa: PLC0415
-
-        sources.build_flags["memory"] = str(byte_count(given.text("memory")))
+        sources.build_words += ["--memory", given.text("memory")]
     call.progress.begin("build")
     try:
         Images(call.engines, project, call.progress, sources).build(chosen)

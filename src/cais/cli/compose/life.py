@@ -41,7 +41,16 @@ def _start(call: Call) -> int:
 def _restart(call: Call) -> int:
     name, project = call.project_or_name(call.arguments)
     call.check_services(project)
-    found = by_service(call.containers(name, call.arguments))
+    chosen = list(call.arguments)
+    if project is not None and chosen and not call.flags.on("no-deps"):
+        # What wants to be restarted with one of them is.
+        chosen += [
+            other
+            for service in call.arguments
+            for other in project.dependents(service)
+            if project.dependencies(other)[service].get("restart")
+        ]
+    found = by_service(call.containers(name, chosen))
     if not found and project is None:
         raise ComposeError(f'no container found for project "{name}": not found')
     timeout = call.timeout()

@@ -35,9 +35,6 @@ _PS_COLUMNS = Columns(
         "Name": "NAME",
         "Service": "SERVICE",
         "Project": "PROJECT",
-        "Publishers": "PUBLISHERS",
-        "ExitCode": "EXIT CODE",
-        "Health": "HEALTH",
     },
     ("Name", "Image", "Command", "Service", "RunningFor", "Status", "Ports"),
 )

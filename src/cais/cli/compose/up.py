@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 
 from cais.cli.command import Command, CommandError
-from cais.cli.compose.attached import Attached
 from cais.cli.compose.call import for_compose
-from cais.cli.compose.printing import Printer
+from cais.cli.compose.progress import warn
 from cais.cli.compose.sources import Sources
-from cais.cli.compose.stopping import stop_gracefully
 from cais.cli.flags import Flag, number, switch, text_list
-from cais.cli.output import out
+from cais.cli.output import STDERR, STDIN, err, out
 from cais.compose.bringing import Bringing
 from cais.compose.creation import DIVERGED, FORCE, NEVER, Choices
-from cais.compose.ending import Ending
 from cais.compose.errors import ComposeError
 from cais.compose.images import Policy
 from cais.compose.starting import RUNNING_OR_HEALTHY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from cais.cli.compose.attached import Attached
     from cais.cli.compose.call import Call
     from cais.compose.model import Project
     from cais.compose.observed import Container
@@ -80,7 +80,20 @@ def _choices(call: Call) -> Choices:
         dependencies = FORCE
     inherits = not ("renew-anon-volumes" in given.given and given.on("renew-anon-volumes"))
     timeout = call.timeout() if "timeout" in given.given else None
-    return Choices(call.arguments, named=named, dependencies=dependencies, inherits=inherits, timeout_seconds=timeout)
+    choices = Choices(
+        call.arguments, named=named, dependencies=dependencies, inherits=inherits, timeout_seconds=timeout
+    )
+    choices.replaces_volumes = _confirmed if not given.on("yes") else lambda _question: True
+    return choices
+
+
+def _confirmed(question: str) -> bool:
+    """What the user answers, at a terminal; elsewhere no data are thrown away."""
+    if not (os.isatty(STDIN) and os.isatty(STDERR)):
+        warn(f"{question} Not without --yes")
+        return False
+    err(f"{question} [y/N] ", end="")
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _bringing(call: Call, project: Project) -> Bringing:
@@ -99,6 +112,9 @@ def _up(call: Call) -> int:
     shown = _shown_services(call, project) if follows else []
 
     def before_start(containers: list[Container]) -> None:
+        from cais.cli.compose.attached import Attached  # noqa: PLC0415 -- only in the foreground
+        from cais.cli.compose.printing import Printer  # noqa: PLC0415
+
         printer = Printer(prefixes=not given.on("no-log-prefix"), colours=call.colours(plain=given.on("no-color")))
         follower = Attached(call.engines, project.name, printer, shown, timestamps=given.on("timestamps"))
         names = [one.name_in(project.name) for one in containers if one.service in shown]
@@ -150,6 +166,8 @@ def _check_up(call: Call) -> None:
     if given.on("detach") and aborts:
         flag = "abort-on-container-exit" if given.on("abort-on-container-exit") else "abort-on-container-failure"
         raise CommandError(f"--detach and --{flag} are incompatible")
+    if given.on("menu"):
+        warn("there is no menu in this version: --menu is ignored")
     if given.on("detach") and given.on("watch"):
         raise CommandError("--detach and --watch are incompatible")
     if given.on("detach") and given.texts("attach"):
@@ -184,6 +202,8 @@ def _follow(call: Call, project: Project, attached: Attached) -> int:
         return _interrupted(call, project)
     if not aborts and not given.on("abort-on-container-failure"):
         return 0
+    from cais.compose.ending import Ending  # noqa: PLC0415
+
     call.progress.begin("stop")
     call.progress.on("Compose", "Stopping", 2, "Aborting on container exit...")
     try:
@@ -198,6 +218,8 @@ def _follow(call: Call, project: Project, attached: Attached) -> int:
 
 
 def _interrupted(call: Call, project: Project) -> int:
+    from cais.cli.compose.stopping import stop_gracefully  # noqa: PLC0415
+
     stop_gracefully(call, project)
     return 130
 

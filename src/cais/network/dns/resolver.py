@@ -75,13 +75,17 @@ class Resolver:
         self._turns: dict[tuple[str, int], int] = {}
 
     async def start(self) -> None:
+        """Begins to answer; does nothing when it has been closed already."""
+        if self._udp.fileno() < 0:
+            return
         self._udp.setblocking(False)
         self._tcp.setblocking(False)
-        self._server = await asyncio.start_server(self._serve_connection, sock=self._tcp)
         asyncio.get_running_loop().add_reader(self._udp, self._receive)
+        self._server = await asyncio.start_server(self._serve_connection, sock=self._tcp, start_serving=False)
+        await self._server.start_serving()
 
     async def close(self) -> None:
-        """Ends all connections and closes the sockets. May be called twice, and without a start."""
+        """Ends all connections and closes the sockets. May be called at any time, and more than once."""
         if self._udp.fileno() >= 0:
             asyncio.get_running_loop().remove_reader(self._udp)
         if self._server is not None:
