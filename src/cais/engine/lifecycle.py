@@ -264,7 +264,8 @@ class Lifecycle:
         state.oom = OomRecord(**exited.oom.to_json()) if exited.oom else None
         state.status = Status.RESTARTING if self._comes_back(container) else Status.EXITED
         self._watcher.halt(container)
-        self._tasks.start(self._release_volumes(container), f"volumes of container {container.id[:12]}")
+        if any(mount.Type == "volume" for mount in container.record.mounts):
+            self._tasks.start(self._release_volumes(container), f"volumes of container {container.id[:12]}")
         self._endpoints.end(container)
         for item in container.execs.values():
             item.end_with_container()

@@ -18,6 +18,7 @@ from typing import Final
 
 from cais.linux.fs import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
 from cais.storage.overlay import is_opaque, is_whiteout
+from cais.storage.tarheader import Header
 
 PIECE_BYTES: Final = 1 << 20
 _OWN_BYTES: Final = 1 << 16  # a piece of that length is not copied
@@ -27,6 +28,7 @@ EMPTY: Final = bytes(2 * tarfile.BLOCKSIZE)
 _WHITEOUT: Final = ".wh."
 _OPAQUE_MARK: Final = ".wh..wh..opq"
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_ENTRY: Final = os.O_PATH | os.O_NOFOLLOW
 _BELOW: Final = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
 _TYPES: Final = {
     stat.S_IFREG: tarfile.REGTYPE,
@@ -60,11 +62,11 @@ def pack_one(entry: int, name: str) -> Iterator[bytes]:
 def _one(entry: int, name: str) -> Iterator[bytes]:
     packing = _Packing(entry, name if name.endswith("/") else f"{name}/", _BELOW, layer=False)
     if not stat.S_ISDIR(os.fstat(entry).st_mode):
-        yield from packing.entry(os.dup(entry), name)
+        yield from packing.entry(os.dup(entry), name, os.fstat(entry))
         return
     folder = openat2(entry, ".", _FOLDER)
     try:
-        yield from packing.entry(os.dup(folder), name)
+        yield from packing.entry(os.dup(folder), name, os.fstat(folder))
         yield from packing.run()
     finally:
         os.close(folder)
@@ -122,57 +124,60 @@ class _Packing:
             if self._layer and name.startswith(_WHITEOUT):
                 continue
             try:
-                entry = openat2(descriptor, name, os.O_PATH | os.O_NOFOLLOW, resolve=self._resolve)
+                entry = self._open(descriptor, name)
             except OSError:
                 continue  # it is gone, or another file system's
-            if self._layer and is_whiteout(os.fstat(entry)):
+            info = os.fstat(entry)
+            if self._layer and is_whiteout(info):
                 os.close(entry)
                 yield _mark(path.removesuffix(name) + _WHITEOUT + name)
                 continue
-            if stat.S_ISDIR(os.fstat(entry).st_mode):
+            if stat.S_ISDIR(info.st_mode):
                 below.append(path)
-            yield from self.entry(entry, self._prefix + path)
+            yield from self.entry(entry, self._prefix + path, info)
 
-    def entry(self, entry: int, name: str) -> Iterator[bytes]:
+    def _open(self, folder: int, name: str) -> int:
+        """What has a name in a folder (O_PATH): a single name leads nowhere else, but to what is mounted there."""
+        if self._resolve & RESOLVE_NO_XDEV:
+            return openat2(folder, name, _ENTRY, resolve=self._resolve)
+        return os.open(name, _ENTRY | os.O_CLOEXEC, dir_fd=folder)
+
+    def entry(self, entry: int, name: str, info: os.stat_result) -> Iterator[bytes]:
         """One entry without what is below it, by its descriptor (O_PATH), which is closed."""
         content = -1
         try:
-            info = os.fstat(entry)
             kind = _TYPES.get(stat.S_IFMT(info.st_mode))
             if kind is None:
                 return
-            header = tarfile.TarInfo(name)
-            header.mode = stat.S_IMODE(info.st_mode)
-            header.uid, header.gid = info.st_uid, info.st_gid
-            header.mtime = info.st_mtime_ns // 1_000_000_000
-            header.type = kind
+            header = Header(name, kind, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, info.st_mtime_ns)
             try:
-                if kind in {tarfile.CHRTYPE, tarfile.BLKTYPE}:
-                    header.devmajor, header.devminor = os.major(info.st_rdev), os.minor(info.st_rdev)
-                elif kind == tarfile.SYMTYPE:
-                    header.linkname = os.readlink("", dir_fd=entry)
-                elif kind in {tarfile.REGTYPE, tarfile.DIRTYPE}:
-                    header.pax_headers = _attributes(f"/proc/self/fd/{entry}")
                 if kind == tarfile.REGTYPE:
                     content = os.open(f"/proc/self/fd/{entry}", os.O_RDONLY | os.O_CLOEXEC)
-                    self._measure(header, name, os.fstat(content))
+                    header.xattrs = _attributes(content)
+                    self._measure(header, info)
+                elif kind == tarfile.DIRTYPE:
+                    header.xattrs = _attributes(f"/proc/self/fd/{entry}")
+                elif kind == tarfile.SYMTYPE:
+                    header.link = os.readlink("", dir_fd=entry)
+                elif kind != tarfile.FIFOTYPE:
+                    header.device = (os.major(info.st_rdev), os.minor(info.st_rdev))
             except OSError:
                 return  # it cannot be read
-            yield header.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-            if header.type == tarfile.REGTYPE:
+            yield header.encode()
+            if header.size:
                 yield from _content(content, header.size)
         finally:
             os.close(entry)
             if content >= 0:
                 os.close(content)
 
-    def _measure(self, header: tarfile.TarInfo, path: str, info: os.stat_result) -> None:
+    def _measure(self, header: Header, info: os.stat_result) -> None:
         """A file's size; a further name of a file that is in the archive already becomes a link to it."""
         header.size = info.st_size
         if info.st_nlink > 1:
-            first = self._linked.setdefault((info.st_dev, info.st_ino), path)
-            if first != path:
-                header.type, header.linkname, header.size = tarfile.LNKTYPE, first, 0
+            first = self._linked.setdefault((info.st_dev, info.st_ino), header.name)
+            if first != header.name:
+                header.kind, header.link, header.size = tarfile.LNKTYPE, first, 0
 
 
 def _mark(path: str) -> bytes:
@@ -190,14 +195,14 @@ def _content(file: int, size: int) -> Iterator[bytes]:
     yield bytes(-size % tarfile.BLOCKSIZE)
 
 
-def _attributes(file: str) -> dict[str, str]:
+def _attributes(file: int | str) -> dict[str, str]:
     """The extended attributes that belong to a file's content, as pax headers."""
-    found = {}
     try:
-        for name in os.listxattr(file):
-            if name.startswith(_KEPT_ATTRIBUTES):
-                value = os.getxattr(file, name)
-                found[f"SCHILY.xattr.{name}"] = value.decode("utf-8", "surrogateescape")
+        names = os.listxattr(file)
+        return {f"SCHILY.xattr.{name}": _value(file, name) for name in names if name.startswith(_KEPT_ATTRIBUTES)}
     except OSError:
-        pass  # a file system without attributes
-    return found
+        return {}  # a file system without attributes
+
+
+def _value(file: int | str, name: str) -> str:
+    return os.getxattr(file, name).decode("utf-8", "surrogateescape")
