@@ -127,7 +127,7 @@ class Terminal(Progress):
             line.status, line.state, line.detail = status, state, detail
             line.ended = time.monotonic() if state != WORKING else 0.0
             if self._stop is None:
-                write_all(STDERR, f" {resource} {status}\r\n".encode())
+                write_all(STDERR, f" {resource} {status}\n".encode())
 
     def warn(self, text: str) -> None:
         with self._lock:

@@ -117,6 +117,7 @@ def _up(call: Call) -> int:
 
         printer = Printer(prefixes=not given.on("no-log-prefix"), colours=call.colours(plain=given.on("no-color")))
         follower = Attached(call.engines, project.name, printer, shown, timestamps=given.on("timestamps"))
+        call.progress.end()  # what moves would be drawn over the output
         names = [one.name_in(project.name) for one in containers if one.service in shown]
         for name in sorted(names):
             printer.reserve(name)
