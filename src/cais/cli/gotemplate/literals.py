@@ -18,7 +18,10 @@ INT_MIN, INT_MAX, UINT_MAX = -(1 << 63), (1 << 63) - 1, (1 << 64) - 1
 
 
 def as_bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half of a pair: JSON may have one
+        return text.encode("utf-8", "surrogatepass")
 
 
 def as_text(data: bytes) -> str:

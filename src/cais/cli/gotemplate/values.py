@@ -7,6 +7,7 @@ whoever sent them, a template only ever meets values of the type.
 
 from __future__ import annotations
 
+from cais.cli.gotemplate.literals import as_bytes
 from cais.cli.gotemplate.types import INVALID, LISTS, go_type
 
 TYPE_CHECKING = False
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from cais.cli.gotemplate.types import Field, GoType
+    from cais.cli.gotemplate.literals import as_bytes
+from cais.cli.gotemplate.types import Field, GoType
 
 ZERO_TIME = "0001-01-01T00:00:00Z"
 
@@ -168,7 +170,7 @@ def length(value: Value) -> int | None:
     """The length of a text (in bytes), list or map, or None of what has none."""
     kind = value.type.kind
     if kind == "string":
-        return len(value.data.encode("utf-8", "surrogateescape"))
+        return len(as_bytes(value.data))
     if kind == "map" or kind in LISTS:
         return len(value.data or ())
     return None
