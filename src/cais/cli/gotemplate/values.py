@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-from cais.cli.gotemplate.types import Field, GoType
+    from cais.cli.gotemplate.types import Field, GoType
 
 ZERO_TIME = "0001-01-01T00:00:00Z"
 
