@@ -34,6 +34,7 @@ from cais.engine.text import printable, reason
 from cais.engine.trash import Trash
 from cais.engine.volumes import Volumes
 from cais.errors import CaisError, Conflict, InvalidArgument, NotFound, Unavailable
+from cais.linux.fs import spread_folders
 from cais.storage.database import Database
 from cais.storage.fill import fill
 
@@ -92,6 +93,7 @@ class Containers:
     async def open(self) -> None:
         """Reads every stored container. One that cannot be read is logged and left as it is."""
         self._settings.containers.mkdir(mode=0o710, parents=True, exist_ok=True)
+        spread_folders(self._settings.containers)
         for container_id, name, stored in await self._database.run(_load):
             try:
                 record = decode_record(stored)

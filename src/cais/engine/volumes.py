@@ -40,6 +40,7 @@ from cais.engine.volume import (
 )
 from cais.engine.work import to_the_end
 from cais.errors import CaisError, Conflict, NotFound, Unavailable, Unsupported
+from cais.linux.fs import spread_folders
 from cais.storage.database import Database
 from cais.storage.measure import disk_bytes
 
@@ -78,6 +79,7 @@ class Volumes:
     async def open(self) -> None:
         """Reads every stored volume, and looks for those that are not stored. Raises OSError, Unavailable."""
         self._root.mkdir(mode=0o711, exist_ok=True)
+        spread_folders(self._root)
         for name, stored in await self._database.run(_load):
             try:
                 record = decode_volume(stored)
