@@ -3,9 +3,11 @@
 import errno
 import faulthandler
 import fcntl
+import mmap
 import os
 import stat
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -229,6 +231,19 @@ def test_a_sealed_copy_cannot_be_changed(tmp_path: Path) -> None:
     ):
         with pytest.raises(PermissionError):
             change()
+    os.close(fd)
+
+
+def test_sealing_waits_until_nobody_writes_any_more() -> None:
+    fd = os.memfd_create("program", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, mmap.PAGESIZE)
+    writing = mmap.mmap(fd, mmap.PAGESIZE)
+    ending = threading.Timer(0.1, writing.close)
+    ending.start()
+    fs.fcntl_add_seals(fd)
+    assert writing.closed
+    assert fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE
+    ending.join()
     os.close(fd)
 
 

@@ -7,6 +7,7 @@ import fcntl
 import os
 import stat
 import struct
+import time
 from collections.abc import Iterator
 from termios import FIONREAD
 from typing import Self
@@ -38,6 +39,7 @@ _FS_IOC_SETFLAGS = 0x40086602
 _FS_TOPDIR_FL = 0x00020000
 
 _COPY_BYTES = 0x7FFFF000  # what sendfile(2) moves at most
+_SEAL_SECONDS, _SEAL_WAIT_SECONDS = 5.0, 0.01
 _RETRIES = 128
 _MAX_LINKS = 40  # as in the kernel, path_resolution(7)
 
@@ -262,8 +264,21 @@ def _memfd(name: str) -> int:
 
 
 def fcntl_add_seals(fd: int) -> None:
-    """Forbid growing, shrinking, writing and unsealing of a memfd. fcntl(2), F_ADD_SEALS."""
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
+    """Forbid growing, shrinking, writing and unsealing of a memfd. fcntl(2), F_ADD_SEALS.
+
+    The kernel answers EBUSY while somebody may be writing, and on a busy machine also where it still has hold of a page
+    itself: that passes. Raises: OSError when it does not within seconds.
+    """
+    seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+    deadline = time.monotonic() + _SEAL_SECONDS
+    while True:
+        try:
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(_SEAL_WAIT_SECONDS)
 
 
 def spread_folders(path: str | os.PathLike[str]) -> None:
