@@ -3,12 +3,12 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
 
 from cais.engine import work
-from cais.engine.work import Pipe, Stopped, run_blocking, run_with_body, to_the_end
+from cais.engine.work import Pipe, Stopped, ahead, run_blocking, run_with_body, to_the_end
 from cais.errors import InvalidArgument, Unavailable
 
 
@@ -129,3 +129,43 @@ async def test_cancelling_ends_work_that_waits_for_a_stalled_body() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert len(failures) == 1
+
+
+async def test_pieces_are_made_ahead_and_by_nobody_any_more_at_the_end() -> None:
+    began = threading.Event()
+    may_go_on = threading.Event()
+    closed = threading.Event()
+
+    def slow() -> Generator[bytes, None, None]:
+        try:
+            yield b"first"
+            began.set()
+            may_go_on.wait(10)
+            yield b"second"
+        finally:
+            closed.set()
+
+    assert [piece async for piece in ahead(iter([b"a", b"b", b"", b"c"]))] == [b"a", b"b"]
+    source = slow()
+    taking = ahead(source)
+    assert await anext(taking) == b"first"
+    assert await asyncio.to_thread(began.wait, 10)  # the second is being made
+    closing = asyncio.create_task(taking.aclose())
+    await asyncio.sleep(0.05)
+    assert not closing.done()
+    may_go_on.set()
+    await closing
+    source.close()  # it would raise ValueError if a thread were in it
+    assert closed.is_set()
+
+
+async def test_an_error_of_a_piece_comes_in_its_turn() -> None:
+    def failing() -> Iterator[bytes]:
+        yield b"good"
+        raise InvalidArgument("bad")
+
+    got = []
+    with pytest.raises(InvalidArgument, match="bad"):
+        async for piece in ahead(failing()):
+            got.append(piece)
+    assert got == [b"good"]

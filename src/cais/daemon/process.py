@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from cais.errors import Unavailable
+from cais.linux.heap import share_arena
 
 _READY: Final = b"ready"
 
@@ -64,8 +65,9 @@ def detach() -> tuple[Readiness, str | None]:
 
 
 def prepare() -> None:
-    """What every start does: a known umask, no inherited descriptors, as many descriptors as allowed."""
+    """What every start does: a known umask, as many descriptors as allowed, little memory for threads."""
     os.umask(0o022)
+    share_arena()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -10,7 +10,7 @@ import errno
 import os
 import posixpath
 import stat
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Final
@@ -25,7 +25,7 @@ from cais.engine.images import Images
 from cais.engine.mounts import clean
 from cais.engine.settings import Settings
 from cais.engine.text import printable, reason
-from cais.engine.work import Pipe, run_blocking, run_with_body, to_the_end
+from cais.engine.work import Pipe, ahead, run_blocking, run_with_body
 from cais.errors import Forbidden, Internal, InvalidArgument, NotFound
 from cais.linux.fs import RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, openat2
 from cais.runtime import users
@@ -84,7 +84,7 @@ class Copying:
             entry, found = await asyncio.to_thread(_find, root.fd, path, container)
             try:
                 self._events.emit("container", "archive-path", container.id, container.event_attributes())
-                yield found, _pieces(tartree.pack_one(entry, found.name))
+                yield found, ahead(tartree.pack_one(entry, found.name))
             finally:
                 os.close(entry)
 
@@ -304,8 +304,3 @@ def go_mode(mode: int) -> int:
     bits = ((stat.S_ISUID, 1 << 23), (stat.S_ISGID, 1 << 22), (stat.S_ISVTX, 1 << 20))
     special = sum(go for bit, go in bits if mode & bit)
     return mode & 0o777 | kinds.get(stat.S_IFMT(mode), 0) | special
-
-
-async def _pieces(pieces: Iterator[bytes]) -> _Pieces:
-    while piece := await to_the_end(asyncio.to_thread(next, pieces, b"")):  # its descriptors are closed afterwards
-        yield piece

@@ -6,7 +6,7 @@ mounts is in it, and it is gone when its descriptor is closed, whoever dies.
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from cais.engine.image import Image
 from cais.engine.image_archives import leased
 from cais.engine.image_store import ImageStore
 from cais.engine.text import reason
+from cais.engine.work import ahead
 from cais.errors import Internal, NotFound
 from cais.runtime.merged import merged
 from cais.storage import tartree
@@ -47,10 +48,10 @@ async def export_image(store: ImageStore, image: Image) -> AsyncGenerator[bytes,
 
 
 async def _archive(root: int) -> AsyncGenerator[bytes, None]:
-    pieces = tartree.pack(root)
     try:
-        while piece := await asyncio.to_thread(_next, pieces):
-            yield piece
+        async with aclosing(ahead(tartree.pack(root))) as pieces:
+            async for piece in pieces:
+                yield piece
     finally:
         os.close(root)
 
@@ -62,7 +63,3 @@ def open_merged(layers: Sequence[str]) -> int:
         return os.open(".", _FOLDER, dir_fd=detached)
     finally:
         os.close(detached)
-
-
-def _next(pieces: Iterator[bytes]) -> bytes:
-    return next(pieces, b"")

@@ -8,6 +8,7 @@ damaged blob is never sent. Memory holds one piece, whatever a layer's size.
 import asyncio
 import tarfile
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,6 +19,7 @@ from cais.distribution.reference import Reference, is_hex_id, parse
 from cais.engine.image import Image
 from cais.engine.image_archives import leased, repack
 from cais.engine.image_store import ImageStore
+from cais.engine.work import ahead
 from cais.errors import NotFound
 from cais.storage.layers import Lease
 
@@ -78,9 +80,9 @@ async def save(store: ImageStore, chosen: Sequence[Chosen]) -> AsyncGenerator[by
     async with leased(store) as lease:
         images = [await asyncio.to_thread(held, store, lease, item) for item in chosen]
         yield b""
-        pieces = _pieces(store, images)
-        while piece := await asyncio.to_thread(next, pieces, b""):
-            yield piece
+        async with aclosing(ahead(_pieces(store, images))) as pieces:
+            async for piece in pieces:
+                yield piece
 
 
 def held(store: ImageStore, lease: Lease, item: Chosen) -> SavedImage:

@@ -4,10 +4,9 @@ An archive is a tar, compressed with zstd, whose first entry is the volume's own
 with anything that images are. A volume gets its new content at once, or stays as it was.
 """
 
-import asyncio
 import os
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Final
 
@@ -19,7 +18,7 @@ from cais.engine.events import EventBus
 from cais.engine.progress import Meter, Report, from_thread, metered
 from cais.engine.volume import ANONYMOUS_LABEL, DRIVER, Volume, VolumeRequest, check_name
 from cais.engine.volumes import Volumes
-from cais.engine.work import run_blocking, run_with_body, to_the_end
+from cais.engine.work import ahead, run_blocking, run_with_body, to_the_end
 from cais.errors import CaisError, Conflict
 from cais.storage import tartree
 from cais.storage.fill import Pieces
@@ -52,7 +51,7 @@ class VolumeBackup:
         volume = self._volumes.find(name)
         async with self._reading(volume, pause) as root:
             self._events.emit("volume", "export", name, {"driver": DRIVER})
-            yield _in_threads(zstd_compressed(tartree.pack_one(root, ".")))
+            yield ahead(zstd_compressed(tartree.pack_one(root, ".")))
 
     async def import_(self, name: str, body: AsyncIterator[bytes]) -> Volume:
         """A volume with what is in an archive. It is made unless it is there, and empty.
@@ -126,8 +125,3 @@ class VolumeBackup:
 
 def _without_mark(volume: Volume) -> dict[str, str] | None:
     return {key: value for key, value in volume.labels.items() if key != ANONYMOUS_LABEL} or None
-
-
-async def _in_threads(pieces: Iterator[bytes]) -> _Pieces:
-    while piece := await to_the_end(asyncio.to_thread(next, pieces, b"")):
-        yield piece

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Final, TypeVar
 
 from cais.errors import Unavailable
@@ -42,6 +42,25 @@ async def run_blocking(work: Callable[[], T], interrupt: Callable[[], None]) -> 
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
     """Await `work`, which goes on to its end when the caller is cancelled; the cancellation follows then."""
     return await _await_even_cancelled(asyncio.ensure_future(work), lambda: None)
+
+
+async def ahead(pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """The pieces up to the first empty one, each made in a thread while the one before is on its way.
+
+    No thread is at work on them any more when this is closed.
+    """
+    making = asyncio.ensure_future(asyncio.to_thread(next, pieces, b""))
+    try:
+        while piece := await asyncio.shield(making):
+            making = asyncio.ensure_future(asyncio.to_thread(next, pieces, b""))
+            yield piece
+    finally:
+        await to_the_end(_settled(making))
+
+
+async def _settled(work: "asyncio.Future[bytes]") -> None:
+    await asyncio.wait({work})
+    work.exception()  # seen: who would have got it is gone, or has got it
 
 
 async def _await_even_cancelled(done: "asyncio.Future[T]", interrupt: Callable[[], None]) -> T:
