@@ -7,7 +7,6 @@ from cais.client.http import quote
 from cais.compose.errors import ComposeError
 from cais.compose.parallel import Task, each, run_all
 from cais.compose.report import Step
-from cais.compose.units import nanoseconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,6 +121,7 @@ class Images:
         import time  # noqa: PLC0415 -- few policies ask for it
 
         from cais.compose.times import seconds_of  # noqa: PLC0415
+        from cais.compose.units import nanoseconds  # noqa: PLC0415
 
         period = {"daily": "1d", "weekly": "1w"}.get(policy) or policy.removeprefix("every_")
         found = self._found.get(self._project.image(name)) or {}
