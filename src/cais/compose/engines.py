@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from _thread import allocate_lock  # `threading` takes longer to import than most commands to run
 
+from cais.client.codec import loads
+from cais.client.errors import EngineError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from cais.client.engine import Engine, Query
+    from cais.client.engine import Engine, Pending, Query
+    from cais.client.http import Response
+
+_AT_ONCE = 32  # requests that wait for their answers, each with a descriptor
 
 
 class Engines:
@@ -45,6 +51,27 @@ class Engines:
         with self.one() as engine:
             return engine.fetch("GET", path, query)
 
+    def find(self, path: str) -> Any:
+        """What is at a path, None where nothing is (404)."""
+        with self.one() as engine:
+            return _found(lambda: engine.call("GET", path))
+
+    def find_each(self, paths: Sequence[str]) -> list[Any]:
+        """The same for several paths, which are asked for at once, and without threads."""
+        if self._slots is not None or len(paths) < 2:
+            return [self.find(path) for path in paths]
+        found: list[Any] = []
+        for at in range(0, len(paths), _AT_ONCE):
+            asked: list[Pending] = []
+            try:
+                for path in paths[at : at + _AT_ONCE]:
+                    asked.append(self.main.separately("GET", path))
+                found += [_found(one.response) for one in asked]
+            finally:
+                for one in asked:
+                    one.connection.close()
+        return found
+
     def post(
         self, path: str, query: Query | None = None, content: object = None, *, headers: Mapping[str, str] | None = None
     ) -> Any:
@@ -77,6 +104,15 @@ class Lent:
         if error is not None:
             self._engine.close()  # something may be left unread
         self._engines.give_back(self._engine)
+
+
+def _found(ask: Callable[[], Response]) -> Any:
+    try:
+        return loads(ask().read())
+    except EngineError as error:
+        if error.status != 404:
+            raise
+        return None
 
 
 def _slots(most: int) -> threading.Semaphore:
