@@ -15,6 +15,15 @@ from tests.harness.engine import Daemon, Engine
 REFERENCE = os.environ.get("CAIS_TEST_REFERENCE")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Nothing of the tests is kept in the user's own cache folder."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def clean_host() -> Iterator[None]:
     """Fails when the session leaves a mount, namespace, link, rule, cgroup or process behind. Root only."""

@@ -41,6 +41,7 @@ EVERY_RUN = ("cais.cli.run", "cais.cli.signals", "cais.cli.networks", "cais.cli.
         ("cais.cli.registry", "cais.cli.pull", "cais.cli.credentials"),
         ("cais.cli.history",),
         ("cais.cli.transfer",),
+        ("cais.cli.compose.call", "cais.cli.compose.up"),
     ],
     ids=lambda modules: modules[0],
 )

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from cais.compose.document import Document, read
+from cais.compose.document import Document
 from cais.compose.dotenv import parse
 from cais.compose.errors import ComposeError, FileError
 from cais.compose.interpolate import substitute
 from cais.compose.merge import merge
 from cais.compose.model import Project
 from cais.compose.project import Reading, Sources, Workspace
+from cais.compose.reading import read
 from cais.compose.schema import validate
 
 

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from cais.compose import mounts, ports
+from cais.compose.natural import natural
 from cais.compose.parallel import Task, each, run_all
-from cais.compose.shapes import natural
 from cais.compose.units import byte_count, duration_text, nanoseconds, number_text
 
 
@@ -147,3 +147,18 @@ def test_after_a_failure_nothing_begins_and_the_failure_is_raised() -> None:
 def test_tasks_that_wait_for_one_another_are_a_defect() -> None:
     with pytest.raises(RuntimeError, match="wait for one another: a, b"):
         run_all({"a": Task(lambda: None, ["b"]), "b": Task(lambda: None, ["a"])})
+
+
+def test_settled_tasks_do_not_run() -> None:
+    done: list[str] = []
+
+    def task(name: str, after: list[str], settled: bool | None) -> Task:
+        return Task(lambda: done.append(name), after, None if settled is None else lambda: settled)
+
+    run_all({"a": task("a", [], True), "b": task("b", ["a"], True), "c": task("c", ["b"], False)})
+    assert done == ["c"]
+    done.clear()
+    # What comes behind a task that runs is not asked beforehand: it may not be settled any more.
+    run_all({"a": task("a", [], False), "b": task("b", ["a"], True), "c": task("c", [], None)})
+    assert sorted(done) == ["a", "b", "c"]
+    assert done.index("a") < done.index("b")

@@ -7,14 +7,11 @@ stopped and removed, and the new one takes its name.
 
 from __future__ import annotations
 
-from cais.client.http import quote
 from cais.compose import labels, references
 from cais.compose.hashes import service_hash
 from cais.compose.observed import Container, by_service
 from cais.compose.parallel import Task
 from cais.compose.report import DONE, Step
-from cais.compose.spec import Wanted, create_body, endpoint, networks_by_priority
-from cais.compose.spec_mounts import mounts_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +23,7 @@ if TYPE_CHECKING:
     from cais.compose.infrastructure import Infrastructure
     from cais.compose.model import Project
     from cais.compose.report import Reporter
+    from cais.compose.spec import Wanted
 
 DIVERGED, FORCE, NEVER = "diverged", "force", "never"
 _MANY_NETWORKS = (1, 44)  # the version of the API in which a container is created with all of its networks
@@ -85,14 +83,25 @@ class Creation:
         """Everything up to containers that are ready to be started; `create:NAME` is the last one of a service."""
         tasks: dict[str, Task] = {}
         for key in self._project.networks:
-            tasks[f"network:{key}"] = Task(lambda key=key: self._infrastructure.ensure_network(key))  # type: ignore[misc]
+            tasks[f"network:{key}"] = self._network_task(key)
         for key in self._project.volumes:
-            tasks[f"volume:{key}"] = Task(lambda key=key: self._infrastructure.ensure_volume(key))  # type: ignore[misc]
+            tasks[f"volume:{key}"] = self._volume_task(key)
         for name in self._project.ordered():
             after = [f"create:{other}" for other in self._project.dependencies(name)]
             after += list(tasks) if not after else [task for task in tasks if not task.startswith("create:")]
-            tasks[f"create:{name}"] = Task(lambda name=name: self._service(name), after)  # type: ignore[misc]
+            tasks[f"create:{name}"] = self._service_task(name, after)
         return tasks
+
+    def _network_task(self, key: str) -> Task:
+        there = self._infrastructure
+        return Task(lambda: there.ensure_network(key), (), lambda: there.finds_network(key))
+
+    def _volume_task(self, key: str) -> Task:
+        there = self._infrastructure
+        return Task(lambda: there.ensure_volume(key), (), lambda: there.finds_volume(key))
+
+    def _service_task(self, name: str, after: list[str]) -> Task:
+        return Task(lambda: self._service(name), after, lambda: self._is_settled(name))
 
     def container_of(self, service: str) -> str:
         """The id of the first container of a service. Raises ComposeError."""
@@ -114,8 +123,7 @@ class Creation:
         wanted = self._project.scale(name)
         tree = self._resolved(name)
         existing = self.containers.get(name, [])
-        expected = service_hash(tree)
-        stale = [one for one in existing if self._is_stale(name, tree, expected, one)]
+        stale = self._stale(name, tree)
         # The ones that go first are those that would have to be replaced, and then those with the highest numbers.
         kept = sorted(existing, key=lambda one: (one in stale, one.number))[:wanted]
         for one in existing:
@@ -124,12 +132,33 @@ class Creation:
         self.containers[name] = sorted(kept, key=lambda one: one.number)
         for one in [one for one in self.containers[name] if one in stale]:
             self._replace(name, tree, one)
-        for one in kept:
-            if one not in stale and one.state == "running":
-                self._reporter.on(one.resource, "Running", DONE)
+        self._report_running([one for one in kept if one not in stale])
         number = max((one.number for one in existing), default=0)
         for offset in range(1, wanted - len(kept) + 1):
             self._create(name, tree, number + offset)
+
+    def _is_settled(self, name: str) -> bool:
+        """Whether a service has the containers that it should have. Raises ComposeError."""
+        if self._project.services[name].get("provider"):
+            return True
+        tree = self._resolved(name)
+        existing = self.containers.get(name, [])
+        if len(existing) != self._project.scale(name) or self._stale(name, tree):
+            return False
+        self.containers[name] = sorted(existing, key=lambda one: one.number)
+        self._report_running(self.containers[name])
+        return True
+
+    def _report_running(self, containers: Iterable[Container]) -> None:
+        for one in containers:
+            if one.state == "running":
+                self._reporter.on(one.resource, "Running", DONE)
+
+    def _stale(self, name: str, tree: Tree) -> list[Container]:
+        """The containers of a service that are not what it should be, and are to be replaced."""
+        existing = self.containers.get(name, [])
+        expected = service_hash(tree) if existing else ""
+        return [one for one in existing if self._is_stale(name, tree, expected, one)]
 
     def _is_stale(self, name: str, tree: Tree, expected: str, one: Container) -> bool:
         strategy = self._choices.of(name)
@@ -163,6 +192,9 @@ class Creation:
         return False
 
     def _wanted(self, name: str, tree: Tree, number: int, before: Container | None) -> Wanted:
+        from cais.compose.spec import Wanted  # noqa: PLC0415 -- nothing may be to be made
+        from cais.compose.spec_mounts import mounts_of  # noqa: PLC0415
+
         wanted = Wanted(self._project, name, tree, self._project.container_name(name, number), number)
         wanted.image_id = self._images.identity(name)
         wanted.links = self._links(tree)
@@ -189,6 +221,8 @@ class Creation:
 
     def create(self, wanted: Wanted, name: str) -> Container:
         """Make a container under a name. Raises EngineError."""
+        from cais.compose.spec import connections, create_body  # noqa: PLC0415
+
         many = self._engines.version() >= _MANY_NETWORKS
         body = create_body(wanted, many_networks=many)
         query = {"name": name}
@@ -199,9 +233,8 @@ class Creation:
             self._reporter.warn(warning)
         identity: str = answer["Id"]
         if not many and not wanted.tree.get("network_mode"):
-            for key in networks_by_priority(wanted.tree)[1:]:
-                connection = {"Container": identity, "EndpointConfig": endpoint(wanted, key, many=False)}
-                self._engines.post(f"/networks/{quote(self._project.networks[key]['name'])}/connect", None, connection)
+            for path, connection in connections(wanted, identity):
+                self._engines.post(path, None, connection)
         self.created.add(identity)
         summary = {"Id": identity, "Names": [f"/{name}"], "Labels": body["Labels"], "State": "created"}
         return Container(summary)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
-
 from cais.client.codec import dumps_readable
+from cais.compose.digests import sha256_hex
 from cais.compose.forms import compact, json_service
 from cais.compose.shapes import HASHED_SERVICE, NETWORK, SERVICE, VOLUME, ordered
 
@@ -37,4 +36,4 @@ def _plain(entry: Tree) -> Tree:
 
 
 def _digest(value: Tree, shape: Shape) -> str:
-    return sha256(dumps_readable(ordered(value, shape, str)).encode()).hexdigest()
+    return sha256_hex(dumps_readable(ordered(value, shape, str)).encode())

@@ -7,7 +7,6 @@ from cais.client.http import quote
 from cais.compose.errors import ComposeError
 from cais.compose.parallel import Task, each, run_all
 from cais.compose.report import Step
-from cais.compose.units import nanoseconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,21 +54,17 @@ class Images:
         """Have an image for each of the services. Raises CaisError."""
         services = [name for name in services if not self._project.services[name].get("provider")]
         names = list(dict.fromkeys(self._project.image(name) for name in services))
-        each(names, self._look_up)
+        self._look_up(names)
         to_build = [name for name in services if self._is_to_be_built(name, policy)]
         to_pull = [name for name in services if name not in to_build and self._is_to_be_pulled(name, policy)]
         self.pull(to_pull)
         if to_build:
             self.build(to_build)
-        each(list(dict.fromkeys(self._project.image(name) for name in (*to_build, *to_pull))), self._look_up)
+        self._look_up(list(dict.fromkeys(self._project.image(name) for name in (*to_build, *to_pull))))
 
-    def _look_up(self, image: str) -> None:
-        try:
-            self._found[image] = self._engines.get(f"/images/{quote(image)}/json")
-        except EngineError as error:
-            if error.status != 404:
-                raise
-            self._found[image] = None
+    def _look_up(self, images: list[str]) -> None:
+        answers = self._engines.find_each([f"/images/{quote(image)}/json" for image in images])
+        self._found.update(zip(images, answers, strict=True))
 
     def identity(self, service: str) -> str:
         """The id of a service's image, "" where it is not here."""
@@ -78,7 +73,7 @@ class Images:
 
     def is_here(self, service: str) -> bool:
         """Ask the engine whether it has the image of a service."""
-        self._look_up(self._project.image(service))
+        self._look_up([self._project.image(service)])
         return bool(self.identity(service))
 
     def volumes(self, service: str) -> list[str]:
@@ -122,6 +117,7 @@ class Images:
         import time  # noqa: PLC0415 -- few policies ask for it
 
         from cais.compose.times import seconds_of  # noqa: PLC0415
+        from cais.compose.units import nanoseconds  # noqa: PLC0415
 
         period = {"daily": "1d", "weekly": "1w"}.get(policy) or policy.removeprefix("every_")
         found = self._found.get(self._project.image(name)) or {}

@@ -71,6 +71,13 @@ class Infrastructure:
         known = (found.get("Labels") or {}).get(labels.CONFIG_HASH, "")
         return known not in {"", volume_hash(volume)}
 
+    def finds_network(self, key: str) -> bool:
+        """Whether a network is there; if so, all is done that `ensure_network` does, and nothing is waited for."""
+        if not self._networks.get(self._project.networks[key]["name"]):
+            return False
+        self.ensure_network(key)
+        return True
+
     def ensure_network(self, key: str) -> None:
         """Raises ComposeError for an external network that does not exist, and EngineError."""
         network = self._project.networks[key]
@@ -152,6 +159,13 @@ class Infrastructure:
         with Step(self._reporter, f"Volume {name}", "Removing", "Removed"):
             self._engines.delete(f"/volumes/{quote(name)}", {"force": "1"})
         self._volumes.pop(name, None)
+
+    def finds_volume(self, key: str) -> bool:
+        """The same for a volume."""
+        if self._project.volumes[key]["name"] not in self._volumes:
+            return False
+        self.ensure_volume(key)
+        return True
 
     def ensure_volume(self, key: str) -> None:
         """Raises ComposeError for an external volume that does not exist, and EngineError."""

@@ -6,7 +6,6 @@ import time
 
 from cais.client.http import quote
 from cais.compose.errors import ComposeError
-from cais.compose.spec_mounts import file_target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +24,8 @@ def inject(engines: Engines, project: Project, service: Tree, identity: str) -> 
             entry = entries[use["source"]]
             if entry.get("file") or entry.get("external"):
                 continue
+            from cais.compose.spec_mounts import file_target  # noqa: PLC0415 -- few services have any
+
             data = _content(project, kind, entry).encode("utf-8", "surrogateescape")
             archive = _archive(file_target(kind, use), data, use)
             with engines.one() as engine:

@@ -7,13 +7,11 @@ from __future__ import annotations
 import os
 import sys
 
-from cais.compose import dotenv, paths
-from cais.compose.canonical import canonical
-from cais.compose.document import copied, read
+from cais.compose import paths
+from cais.compose.document import copied
+from cais.compose.documents import data_of, long_form, sources
 from cais.compose.errors import ComposeError
-from cais.compose.interpolate import interpolate
-from cais.compose.merge import merge, remove, without_repetitions
-from cais.compose.schema import validate
+from cais.compose.merge import merge, remove
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cais.compose.document import Document, Path, Tree
+    from cais.compose.documents import Source
 
 _KINDS = ("services", "networks", "volumes", "secrets", "configs", "models")
 
@@ -78,27 +77,36 @@ class Loader:
         """The documents of a file with what they say, in the long form."""
         if file in self._read:
             return self._read[file]
-        found = []
-        for document in read(file, _text_of(file)):
-            data = copied(document.data)
-            for path in document.resets:
-                remove(data, path)
-            if self._interpolates:
-                data = self._interpolated(document, data)
-            validate(document, data)
-            if data.pop("version", None) is not None:
-                self._warn(
-                    f"{file}: the attribute `version` is obsolete, it will be ignored, please remove it to avoid "
-                    "potential confusion"
-                )
-            long = canonical(document, data)
-            for service in (long.get("services") or {}).values():
-                service.update(without_repetitions(service))
-            found.append((document, long))
+        found = sources(file, _text_of(file), self._long)
         self._read[file] = found
         return found
 
+    def _long(self, source: Source) -> Tree:
+        """The long form of a document, with its variables replaced."""
+        if source.long is not None:
+            if source.has_version:
+                self._warn_of_version(source.document)
+            return source.long
+        from cais.compose.schema import validate  # noqa: PLC0415 -- what is kept is valid
+
+        document = source.document
+        data = data_of(document)
+        if self._interpolates:
+            data = self._interpolated(document, data)
+        validate(document, data)
+        if data.pop("version", None) is not None:
+            self._warn_of_version(document)
+        return long_form(document, data)
+
+    def _warn_of_version(self, document: Document) -> None:
+        self._warn(
+            f"{document.file}: the attribute `version` is obsolete, it will be ignored, please remove it to avoid "
+            "potential confusion"
+        )
+
     def _interpolated(self, document: Document, data: Tree) -> Tree:
+        from cais.compose.interpolate import interpolate  # noqa: PLC0415 -- seldom needed
+
         def unset(name: str) -> None:
             self._warn(f'The "{name}" variable is not set. Defaulting to a blank string.')
 
@@ -194,6 +202,8 @@ class Loader:
         self._take_in(result, included)
 
     def _included_environment(self, given: Tree, directory: str) -> dict[str, str]:
+        from cais.compose import dotenv  # noqa: PLC0415 -- for what is included alone
+
         listed = given.get("env_file")
         if not listed:
             default = os.path.join(directory, ".env")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from cais.compose import dotenv
 from cais.compose.errors import ComposeError
 
 TYPE_CHECKING = False
@@ -82,8 +81,21 @@ def _imply_dependencies(service: Tree) -> None:
 
 def _read_env_files(key: str, service: Tree, environment: Mapping[str, str]) -> None:
     """Put the variables of files before those that the service names itself."""
+    listed = service.pop("env_file", None)
+    found = _variables_of_files(key, listed, environment) if listed else {}
+    own = {
+        name: environment.get(name) if value is None else value
+        for name, value in (service.get("environment") or {}).items()
+    }
+    if found or own:
+        service["environment"] = {**found, **own}
+
+
+def _variables_of_files(key: str, listed: list[Tree], environment: Mapping[str, str]) -> dict[str, str | None]:
+    from cais.compose import dotenv  # noqa: PLC0415 -- not every project has such files
+
     found: dict[str, str | None] = {}
-    for entry in service.pop("env_file", None) or ():
+    for entry in listed:
         path = entry["path"]
         if not os.path.exists(path):
             if entry["required"]:
@@ -96,17 +108,17 @@ def _read_env_files(key: str, service: Tree, environment: Mapping[str, str]) -> 
         else:
             known = {name: value for name, value in found.items() if value is not None}
             found.update(dotenv.read_file(path, environment, known))
-    own = {
-        name: environment.get(name) if value is None else value
-        for name, value in (service.get("environment") or {}).items()
-    }
-    if found or own:
-        service["environment"] = {**found, **own}
+    return found
 
 
 def _read_label_files(service: Tree) -> None:
+    listed = service.get("label_file")
+    if not listed:
+        return
+    from cais.compose import dotenv  # noqa: PLC0415
+
     found: dict[str, str] = {}
-    for path in service.get("label_file") or ():
+    for path in listed:
         if not os.path.exists(path):
             raise ComposeError(f"label file {path} not found: stat {path}: no such file or directory")
         found.update(dotenv.read_file(path, {}))

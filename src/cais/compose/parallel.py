@@ -1,8 +1,9 @@
-"""Tasks that wait for one another, each in a thread of its own as soon as those before it are done."""
+"""Tasks that wait for one another, each in a thread of its own as soon as those before it are done.
+
+A task that turns out to be settled has no thread; where all are, `threading` is not even imported.
+"""
 
 from __future__ import annotations
-
-import threading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,13 +14,20 @@ if TYPE_CHECKING:
 
 
 class Task:
-    """What is to be done, and the names of the tasks that come before it; names that nobody has are no hindrance."""
+    """What is to be done, and the names of the tasks that come before it; names that nobody has are no hindrance.
 
-    __slots__ = ("after", "run")
+    `settled` may be asked, when those before are done, whether nothing is left to do; then `run` is not called. It must
+    not wait for anything.
+    """
 
-    def __init__(self, run: Callable[[], object], after: Iterable[str] = ()) -> None:
+    __slots__ = ("after", "run", "settled")
+
+    def __init__(
+        self, run: Callable[[], object], after: Iterable[str] = (), settled: Callable[[], bool] | None = None
+    ) -> None:
         self.run = run
         self.after = set(after)
+        self.settled = settled
 
 
 def run_all(tasks: Mapping[str, Task], most: int = 0) -> None:
@@ -27,12 +35,21 @@ def run_all(tasks: Mapping[str, Task], most: int = 0) -> None:
 
     After a failure no further task begins; those that run are waited for, and the first failure is raised.
     """
-    if not tasks:
+    left = _without_settled(tasks)
+    if not left:
         return
-    if len(tasks) == 1:
-        next(iter(tasks.values())).run()
+    if len(left) == 1:
+        next(iter(left.values())).run()
         return
-    _Run(dict(tasks), most).finish()
+    _Run(left, most).finish()
+
+
+def _without_settled(tasks: Mapping[str, Task]) -> dict[str, Task]:
+    left = dict(tasks)
+    for name, task in tasks.items():
+        if task.settled is not None and task.after.isdisjoint(left) and task.settled():
+            del left[name]
+    return left
 
 
 def each(items: Iterable[Item], act: Callable[[Item], object], most: int = 0) -> None:
@@ -42,6 +59,9 @@ def each(items: Iterable[Item], act: Callable[[Item], object], most: int = 0) ->
 
 class _Run:
     def __init__(self, tasks: dict[str, Task], most: int) -> None:
+        import threading  # noqa: PLC0415 -- only where something is done at once
+
+        self._thread = threading.Thread
         self._waiting = tasks
         self._undone = set(tasks)
         self._most = most or len(tasks)
@@ -66,7 +86,7 @@ class _Run:
                 return
             task = self._waiting.pop(name)
             self._running += 1
-            threading.Thread(target=self._run, args=(name, task), name=name, daemon=True).start()
+            self._thread(target=self._run, args=(name, task), name=name, daemon=True).start()
 
     def _run(self, name: str, task: Task) -> None:
         failure: BaseException | None = None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 
-from cais.compose import dotenv
 from cais.compose.consistency import check
 from cais.compose.errors import ComposeError
 from cais.compose.load import Loader
@@ -26,7 +24,8 @@ OVERRIDES = (
     "docker-compose.override.yml",
     "docker-compose.override.yaml",
 )
-_VALID_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*$")
+_FIRST_OF_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
+_NAME = _FIRST_OF_NAME | frozenset("_-")
 
 
 class Sources:
@@ -103,8 +102,17 @@ class Workspace:
         found: dict[str, str] = {}
         if not listed and outside.get("COMPOSE_DISABLE_ENV_FILE", "") not in {"1", "true"}:
             default = os.path.join(self.directory, ".env")
-            listed = [default] if dotenv.is_file(default) else []
-        for path in listed:
+            listed = [default] if os.path.isfile(default) else []
+        if listed:
+            found = self._variables(listed, outside)
+        return {**found, **outside}
+
+    @staticmethod
+    def _variables(files: Sequence[str], outside: Mapping[str, str]) -> dict[str, str]:
+        from cais.compose import dotenv  # noqa: PLC0415 -- not every project has such files
+
+        found: dict[str, str] = {}
+        for path in files:
             absolute = os.path.abspath(path)
             try:
                 found.update(dotenv.read_file(absolute, outside, found))
@@ -112,7 +120,7 @@ class Workspace:
                 raise ComposeError(f"couldn't find env file: {absolute}") from None
             except OSError as error:
                 raise ComposeError(f"cannot read env file {absolute}: {error.strerror}") from None
-        return {**found, **outside}
+        return found
 
     def _files(self, sources: Sources) -> list[str]:
         given = sources.files or _listed(self.environment, "COMPOSE_FILE")
@@ -131,7 +139,7 @@ class Workspace:
         name = given or normalized_name(os.path.basename(self.directory))
         if not name:
             raise ComposeError("project name must not be empty")
-        if not _VALID_NAME.match(name):
+        if name[0] not in _FIRST_OF_NAME or not _NAME.issuperset(name):
             raise ComposeError(
                 f'invalid project name "{name}": must consist only of lowercase alphanumeric characters, hyphens, and '
                 "underscores as well as start with a letter or number"
@@ -202,7 +210,7 @@ def _find_upwards(directory: str, warn: Callable[[str], None] | None = None) -> 
 
 
 def normalized_name(text: str) -> str:
-    return re.sub(r"[^a-z0-9_-]", "", text.lower()).lstrip("_-")
+    return "".join(character for character in text.lower() if character in _NAME).lstrip("_-")
 
 
 def enabled(project: Project, profiles: Sequence[str], named: Sequence[str]) -> Project:

@@ -7,8 +7,9 @@ import re
 import yaml
 
 from cais.client.codec import dumps_readable
-from cais.compose.document import plain_value
 from cais.compose.forms import compact, json_service, without_extensions
+from cais.compose.natural import natural
+from cais.compose.reading import plain_value
 from cais.compose.shapes import (
     FILE_OBJECT,
     NETWORK,
@@ -16,7 +17,6 @@ from cais.compose.shapes import (
     PROJECT_JSON,
     SERVICE,
     VOLUME,
-    natural,
     ordered,
 )
 from cais.compose.units import number_text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cais.client.http import quote
 from cais.compose import labels as names
 from cais.compose.errors import ComposeError
 from cais.compose.hashes import service_hash
@@ -11,7 +12,7 @@ from cais.compose.units import nanoseconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from cais.compose.document import Tree
@@ -247,6 +248,13 @@ def _profile(path: str) -> str:
 def networks_by_priority(tree: Tree) -> list[str]:
     uses: Tree = tree.get("networks") or {}
     return sorted(uses, key=lambda name: (-((uses[name] or {}).get("priority") or 0), name))
+
+
+def connections(wanted: Wanted, identity: str) -> Iterator[tuple[str, Tree]]:
+    """For an engine that creates a container with one network: the requests that connect it to the others."""
+    for key in networks_by_priority(wanted.tree)[1:]:
+        path = f"/networks/{quote(wanted.project.networks[key]['name'])}/connect"
+        yield path, {"Container": identity, "EndpointConfig": endpoint(wanted, key, many=False)}
 
 
 def network_settings(wanted: Wanted, *, many: bool) -> tuple[str, Tree]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
 from cais.compose.errors import ComposeError
-from cais.compose.injection import inject
 from cais.compose.parallel import Task, each
 from cais.compose.report import DONE, ERROR, WORKING, Step
 
@@ -49,8 +46,17 @@ class Starting:
         tasks = {}
         for name in self._project.ordered():
             after = [f"create:{name}", *(f"start:{other}" for other in self._project.dependencies(name))]
-            tasks[f"start:{name}"] = Task(lambda name=name: self.service(name), after)  # type: ignore[misc]
+            tasks[f"start:{name}"] = self._task(name, after)
         return tasks
+
+    def _task(self, name: str, after: list[str]) -> Task:
+        return Task(lambda: self.service(name), after, lambda: self._is_settled(name))
+
+    def _is_settled(self, name: str) -> bool:
+        """Whether all of a service runs, and what it depends on is not to be waited for."""
+        if any(self._is_awaited(other, entry) for other, entry in self._project.dependencies(name).items()):
+            return False
+        return all(one.state in {"running", "restarting"} for one in self._containers.get(name, ()))
 
     def service(self, name: str) -> None:
         """Start what does not run of a service. Raises ComposeError and EngineError."""
@@ -70,6 +76,8 @@ class Starting:
             if container.state == "paused":
                 self._engines.post(f"/containers/{container.identity}/unpause")
             else:
+                from cais.compose.injection import inject  # noqa: PLC0415 -- nothing may be to be started
+
                 inject(self._engines, self._project, service, container.identity)
                 self._engines.post(f"/containers/{container.identity}/start")
             for hook in service.get("post_start") or ():
@@ -79,15 +87,19 @@ class Starting:
         container.state = "running"
 
     def _await_dependency(self, name: str, entry: Tree) -> None:
-        condition = entry.get("condition", STARTED)
-        if condition == STARTED or not self._project.scale(name) or self._project.services[name].get("provider"):
+        if not self._is_awaited(name, entry):
             return
         try:
-            self.await_condition(name, condition)
+            self.await_condition(name, entry["condition"])
         except ComposeError as error:
             if entry.get("required", True):
                 raise
             self._reporter.warn(f"optional dependency {name!r} failed to start: {error}")
+
+    def _is_awaited(self, name: str, entry: Tree) -> bool:
+        if entry.get("condition", STARTED) == STARTED:
+            return False
+        return bool(self._project.scale(name)) and not self._project.services[name].get("provider")
 
     def await_condition(self, name: str, condition: str) -> None:
         """Wait until all containers of a service are as they should. Raises ComposeError."""
@@ -97,6 +109,8 @@ class Starting:
         each(containers, lambda container: self._await(name, container, condition))
 
     def _await(self, name: str, container: Container, condition: str) -> None:
+        import time  # noqa: PLC0415
+
         self._reporter.on(container.resource, "Waiting", WORKING)
         pause, begun = _FIRST_PAUSE_SECONDS, time.monotonic()
         while True:

@@ -6,13 +6,16 @@ It goes to standard error, so that what a command prints is its answer alone.
 from __future__ import annotations
 
 import os
-import threading
 import time
 
 from cais.cli.command import CommandError
 from cais.cli.output import STDERR, err, printable, terminal_size, write_all
 from cais.client.codec import dumps_readable
 from cais.compose.report import DONE, ERROR, WARNING, WORKING, Reporter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import threading
 
 _STATES = {WORKING: "Working", DONE: "Done", WARNING: "Warning", ERROR: "Error"}
 _COLOURS = {WORKING: "\x1b[34m", DONE: "\x1b[32m", WARNING: "\x1b[33m\x1b[1m", ERROR: "\x1b[31m\x1b[1m"}
@@ -92,6 +95,8 @@ class Terminal(Progress):
     """A line for each resource, written anew while something happens to it."""
 
     def __init__(self) -> None:
+        import threading  # noqa: PLC0415 -- only where something is drawn
+
         self._lock = threading.Lock()
         self._lines: dict[str, _Line] = {}
         self._drawn = 0
@@ -99,6 +104,8 @@ class Terminal(Progress):
         self._stop: threading.Event | None = None
 
     def begin(self, title: str) -> None:
+        import threading  # noqa: PLC0415
+
         self._title, self._lines, self._drawn = title, {}, 0
         self._stop = threading.Event()
         threading.Thread(target=self._redraw, args=(self._stop,), daemon=True).start()

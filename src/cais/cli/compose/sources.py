@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-
 from cais.cli.command import CommandError, Invocation
 from cais.cli.progress import show
 from cais.cli.reference import Reference
@@ -45,6 +43,8 @@ class Sources:
                 raise ComposeError(error.message) from None
 
     def build(self, project: Project, service: str, tags: list[str]) -> None:
+        import tempfile  # noqa: PLC0415
+
         from cais.cli import flags  # noqa: PLC0415
         from cais.cli.build import BUILD  # noqa: PLC0415 -- most services are not built
 
