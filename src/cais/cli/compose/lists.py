@@ -194,7 +194,7 @@ def _image_row(call: Call, container: Container) -> Tree:
         "LastTagTime": (image.get("Metadata") or {}).get("LastTagTime", "0001-01-01T00:00:00Z"),
     }
     if call.flags.text("format") != "json":
-        row["Age"] = age(int(seconds_of(image["Created"])))
+        row["Age"] = age(seconds_of(image["Created"]))
     return row
 
 
