@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cais.build.errors import WordError
-from cais.build.words import Rules, expand, quoted
+from cais.build.words import Rules, expand
+from cais.gotext import go_quote
 
 VARIABLES = {
     "foo": "bar",
@@ -98,7 +99,7 @@ def test_variables_are_replaced(text: str, result: str) -> None:
 def test_what_makes_no_sense_is_an_error_that_quotes_it(text: str, reason: str) -> None:
     with pytest.raises(WordError) as caught:
         expand(text, VARIABLES)
-    assert str(caught.value) == f"failed to process {quoted(text)}: {reason}"
+    assert str(caught.value) == f"failed to process {go_quote(text)}: {reason}"
 
 
 def test_words_end_at_spaces_that_are_neither_quoted_nor_escaped_even_in_a_value() -> None:
@@ -123,7 +124,7 @@ def test_quotes_escapes_and_unknown_names_stay_where_the_rules_say_so() -> None:
 
 
 def test_text_is_quoted_as_in_go() -> None:
-    assert quoted('a"\\\n\x01é\u200b') == '"a\\"\\\\\\n\\x01é\\u200b"'
+    assert go_quote('a"\\\n\x01é\u200b') == '"a\\"\\\\\\n\\x01é\\u200b"'
 
 
 @given(st.text(alphabet="ab ${}:-+?#%/\\'\"*x", max_size=40), st.booleans())

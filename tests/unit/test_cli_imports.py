@@ -59,4 +59,4 @@ def test_the_daemon_s_parts_are_not_loaded() -> None:
     command = [sys.executable, "-I", "-S", "-c", SCRIPT, source, *EVERY_RUN]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     parts = {name.split(".")[1] for name in done.stdout.split() if name.startswith("cais.")}
-    assert parts == {"cli", "client", "errors"}
+    assert parts == {"cli", "client", "errors", "gotext"}

@@ -7,6 +7,7 @@ import pytest
 from cais.cli import units
 from cais.cli.formats import Columns, Labelled, json_line, table
 from cais.cli.gotemplate import TemplateError
+from cais.gotext import go_quote
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_long_texts_end_in_an_ellipsis(text: str, expected: str) -> None:
     [('a "b"', '"a \\"b\\""'), ("a\n\t\\", '"a\\n\\t\\\\"'), ("\x1b\x7f", '"\\x1b\\x7f"'), ("é…", '"é…"')],
 )
 def test_quotes_are_go_s(text: str, expected: str) -> None:
-    assert units.go_quote(text) == expected
+    assert go_quote(text) == expected
 
 
 def test_short_ids_have_no_algorithm() -> None:

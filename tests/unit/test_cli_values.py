@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from cais.cli import values
+from cais.gotext import parse_duration
 
 Parse = Callable[[str], object]
 
@@ -29,12 +30,12 @@ Parse = Callable[[str], object]
         (values.parse_nano_cpus, "1.5", 1_500_000_000),
         (values.parse_nano_cpus, ".25", 250_000_000),
         (values.parse_nano_cpus, "0.000000001", 1),
-        (values.parse_duration, "1h2m3s", 3_723_000_000_000),
-        (values.parse_duration, "1.5s", 1_500_000_000),
-        (values.parse_duration, "250ms", 250_000_000),
-        (values.parse_duration, "10µs", 10_000),
-        (values.parse_duration, "-5s", -5_000_000_000),
-        (values.parse_duration, "0", 0),
+        (parse_duration, "1h2m3s", 3_723_000_000_000),
+        (parse_duration, "1.5s", 1_500_000_000),
+        (parse_duration, "250ms", 250_000_000),
+        (parse_duration, "10µs", 10_000),
+        (parse_duration, "-5s", -5_000_000_000),
+        (parse_duration, "0", 0),
         (values.parse_env, "A=", "A="),
         (values.parse_label, "a.b=c d", "a.b=c d"),
         (values.parse_attach, "STDOUT", "stdout"),
@@ -69,11 +70,11 @@ def test_a_value_is_read(parse: Parse, text: str, expected: object) -> None:
         (values.parse_bytes, "-5m", "invalid size: '-5m'"),
         (values.parse_nano_cpus, "abc", "failed to parse abc as a rational number"),
         (values.parse_nano_cpus, "0.0000000001", "value is too precise"),
-        (values.parse_duration, "foo", 'time: invalid duration "foo"'),
-        (values.parse_duration, "", 'time: invalid duration ""'),
-        (values.parse_duration, "5", 'time: missing unit in duration "5"'),
-        (values.parse_duration, "1h5", 'time: missing unit in duration "1h5"'),
-        (values.parse_duration, "5x", 'time: unknown unit "x" in duration "5x"'),
+        (parse_duration, "foo", 'time: invalid duration "foo"'),
+        (parse_duration, "", 'time: invalid duration ""'),
+        (parse_duration, "5", 'time: missing unit in duration "5"'),
+        (parse_duration, "1h5", 'time: missing unit in duration "1h5"'),
+        (parse_duration, "5x", 'time: unknown unit "x" in duration "5x"'),
         (values.parse_env, "=x", "invalid environment variable: =x"),
         (values.parse_label, "=x", "invalid label '=x': empty name"),
         (values.parse_label, "a b", "label 'a b' contains whitespaces"),

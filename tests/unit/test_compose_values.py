@@ -8,7 +8,8 @@ import pytest
 from cais.compose import mounts, ports
 from cais.compose.natural import natural
 from cais.compose.parallel import Task, each, run_all
-from cais.compose.units import byte_count, duration_text, nanoseconds, number_text
+from cais.compose.units import byte_count, nanoseconds, number_text
+from cais.gotext import duration
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_no_bytes(text: str) -> None:
     ],
 )
 def test_durations(text: str, shown: str) -> None:
-    assert duration_text(nanoseconds(text)) == shown
+    assert duration(nanoseconds(text)) == shown
 
 
 @pytest.mark.parametrize("text", ["", "5", "x", "1s2"])

@@ -5,7 +5,8 @@ import re
 from typing import Final
 
 from cais.build.errors import WordError
-from cais.build.words import SPACES, quoted
+from cais.build.words import SPACES
+from cais.gotext import go_quote
 
 BLANKS: Final = re.compile(r"[\t\v\f\r ]+")
 
@@ -95,7 +96,7 @@ def names_and_values(text: str, instruction: str, escape: str) -> tuple[list[tup
     for word in found:
         name, equals, value_text = word.partition("=")
         if not equals:
-            raise WordError(f"Syntax error - can't find = in {quoted(word)}. Must be of the form: name=value")
+            raise WordError(f"Syntax error - can't find = in {go_quote(word)}. Must be of the form: name=value")
         if not name:
             raise WordError(f"{instruction} names can not be blank")
         pairs.append((name, value_text))

@@ -14,7 +14,8 @@ from cais.build.errors import WordError, excerpt, with_suggestion
 from cais.build.expansion import PROXY_ARGS, declared, global_scope, platform_args
 from cais.build.ignore import Ignore
 from cais.build.instructions import Instruction, Stage
-from cais.build.words import Rules, expand, quoted
+from cais.build.words import Rules, expand
+from cais.gotext import go_quote
 
 DESCRIPTIONS: Final = {
     "StageNameCasing": "Stage names should be lowercase",
@@ -192,10 +193,10 @@ class _Checker:
             if stage.written_name != stage.name:
                 yield _finding("StageNameCasing", f"Stage name '{stage.written_name}' should be lowercase", stage)
             if stage.name in _RESERVED:
-                message = f"Stage name should not use the same name as reserved stage {quoted(stage.name)}"
+                message = f"Stage name should not use the same name as reserved stage {go_quote(stage.name)}"
                 yield _finding("ReservedStageName", message, stage)
             if stage.name in seen:
-                message = f"Duplicate stage name {quoted(stage.name)}, stage names should be unique"
+                message = f"Duplicate stage name {go_quote(stage.name)}, stage names should be unique"
                 yield _finding("DuplicateStageName", message, stage)
             seen |= {stage.name} - {""}
 
@@ -224,7 +225,7 @@ class _Checker:
             yield _finding("RedundantTargetPlatform", message, stage)
         if stage.platform and not platform.found and not platform.missing:
             if not any(part in stage.name for part in platform.text.split("/") if part):
-                message = f"FROM --platform flag should not use constant value {quoted(platform.text)}"
+                message = f"FROM --platform flag should not use constant value {go_quote(platform.text)}"
                 yield _finding("FromPlatformFlagConstDisallowed", message, stage)
 
     def _environment(self, stage: Stage) -> dict[str, str] | None:
@@ -298,7 +299,7 @@ class _Checker:
             case kinds.Workdir():
                 if not has_workdir and not instruction.path.startswith(("/", "$")):
                     result = "can have unexpected results if the base image changes"
-                    message = f"Relative workdir {quoted(instruction.path)} {result}"
+                    message = f"Relative workdir {go_quote(instruction.path)} {result}"
                     yield _finding("WorkdirRelativePath", message, instruction)
             case kinds.Env() | kinds.Label():
                 yield from _pairs(instruction)
@@ -316,7 +317,7 @@ class _Checker:
         for source in transfer.sources:
             path = source.strip("/").removeprefix("./")
             if path and path != "." and "$" not in source and "://" not in source and self._ignore.leaves_out(path):
-                message = f"Attempting to {verb} file {quoted(source)} that is excluded by .dockerignore"
+                message = f"Attempting to {verb} file {go_quote(source)} that is excluded by .dockerignore"
                 yield _finding("CopyIgnoredFile", message, transfer)
 
 
@@ -359,7 +360,7 @@ def _pairs(instruction: kinds.Env | kinds.Label) -> Iterator[Finding]:
 def _secrets(keyword: str, names: Iterator[str], where: Instruction) -> Iterator[Finding]:
     for name in names:
         if _SECRET.search(name) and not _NOT_SECRET.search(name):
-            message = f"Do not use ARG or ENV instructions for sensitive data ({keyword} {quoted(name)})"
+            message = f"Do not use ARG or ENV instructions for sensitive data ({keyword} {go_quote(name)})"
             yield _finding("SecretsUsedInArgOrEnv", message, where)
 
 

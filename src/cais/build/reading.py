@@ -13,7 +13,8 @@ from cais.build.instruction_flags import SWITCH, TEXT, TEXTS, FlagValues
 from cais.build.instructions import Instruction, Stage
 from cais.build.lexer import Heredoc, Node, heredoc_of, split_keyword
 from cais.build.runmounts import check_mount
-from cais.build.words import SPACES, quoted
+from cais.build.words import SPACES
+from cais.gotext import go_quote
 
 _STAGE_NAME: Final = re.compile(r"[a-z][a-z0-9-_.]*")
 _ONBUILD: Final = re.compile(r"\s*onbuild\s*", re.IGNORECASE)
@@ -80,7 +81,7 @@ def read_from(reader: Reader, index: int) -> Stage:
         written = arguments[2]
         if not _STAGE_NAME.fullmatch(written.lower()):
             raise WordError(
-                f"invalid name for build stage: {quoted(written)}, name can't start with a number or contain symbols"
+                f"invalid name for build stage: {go_quote(written)}, name can't start with a number or contain symbols"
             )
     elif len(arguments) != 1:
         raise WordError("FROM requires either one or three arguments")
@@ -205,10 +206,10 @@ def _run(reader: Reader) -> Instruction:
         check_mount(mount)
     network = flags.text("network", "default").lower()
     if network not in _NETWORKS:
-        raise WordError(with_suggestion(f"invalid network mode {quoted(network)}", network, _NETWORKS))
+        raise WordError(with_suggestion(f"invalid network mode {go_quote(network)}", network, _NETWORKS))
     security = flags.text("security", "sandbox").lower()
     if security not in _SECURITIES:
-        raise WordError(with_suggestion(f"security {quoted(security)} is not valid", security, _SECURITIES))
+        raise WordError(with_suggestion(f"security {go_quote(security)} is not valid", security, _SECURITIES))
     command, shell = reader.command(reader.node.arguments)
     reader.some(command)
     return kinds.Run(
@@ -246,7 +247,7 @@ def _healthcheck(reader: Reader) -> Instruction:
         return kinds.Healthcheck(test=("NONE",), **reader.common)
     flags = reader.flags(interval=TEXT, timeout=TEXT, start_period=TEXT, start_interval=TEXT, retries=TEXT)
     if kind != "CMD":
-        raise WordError(f"Unknown type {quoted(kind)} in HEALTHCHECK (try CMD)")
+        raise WordError(f"Unknown type {go_quote(kind)} in HEALTHCHECK (try CMD)")
     command, shell = reader.command(rest)
     if not command:
         raise WordError("Missing command after HEALTHCHECK CMD")
@@ -267,7 +268,7 @@ def _time(flags: FlagValues, name: str) -> int:
         return 0
     nanoseconds = parse_duration(text)
     if nanoseconds and nanoseconds < _SHORTEST_NS:
-        raise WordError(f"Interval {quoted(name)} cannot be less than 1ms")
+        raise WordError(f"Interval {go_quote(name)} cannot be less than 1ms")
     return nanoseconds
 
 
@@ -275,9 +276,9 @@ def _retries(text: str) -> int:
     if not text:
         return 0
     if not re.fullmatch(r"[+-]?[0-9]+", text):
-        raise WordError(f"strconv.ParseInt: parsing {quoted(text)}: invalid syntax")
+        raise WordError(f"strconv.ParseInt: parsing {go_quote(text)}: invalid syntax")
     if len(text) > 11 or abs(int(text)) > _MOST_RETRIES:
-        raise WordError(f"strconv.ParseInt: parsing {quoted(text)}: value out of range")
+        raise WordError(f"strconv.ParseInt: parsing {go_quote(text)}: value out of range")
     if int(text) < 0:
         raise WordError(f"--retries cannot be negative ({int(text)})")
     return int(text)

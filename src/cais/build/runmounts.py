@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cais.build.errors import WordError, with_suggestion
-from cais.build.words import quoted
+from cais.gotext import go_quote
 
 TYPES: Final = ("bind", "cache", "tmpfs", "secret", "ssh")
 SHARING: Final = ("shared", "private", "locked")
@@ -132,11 +132,11 @@ def _take(draft: _Draft, item: str, key: str, value: str) -> None:
     elif key == "type":
         draft.type = value.lower()
         if draft.type not in TYPES:
-            raise WordError(with_suggestion(f"unsupported mount type {quoted(value)}", value, TYPES))
+            raise WordError(with_suggestion(f"unsupported mount type {go_quote(value)}", value, TYPES))
     elif key == "sharing":
         draft.values[key] = value.lower()
         if value.lower() not in SHARING:
-            raise WordError(with_suggestion(f"unsupported sharing value {quoted(value)}", value, SHARING))
+            raise WordError(with_suggestion(f"unsupported sharing value {go_quote(value)}", value, SHARING))
     else:
         _take_special(draft, item, key, value)
 

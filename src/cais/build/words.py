@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cais.build.errors import WordError
+from cais.gotext import go_quote
 
 _BROAD_SPACES: Final = "".join(map(chr, range(0x2000, 0x200B)))
 SPACES: Final = f"\t\n\v\f\r \x85\xa0\u1680{_BROAD_SPACES}\u2028\u2029\u202f\u205f\u3000"  # what Go calls spaces
-_ESCAPES: Final = {"\\": "\\\\", '"': '\\"'} | {chr(7 + at): f"\\{letter}" for at, letter in enumerate("abtnvfr")}
 _SPECIAL: Final = "@*#?-$!0"
 _DEEPEST: Final = 64  # substitutions inside substitutions: more than anybody writes, and no trouble for the stack
 
@@ -51,20 +51,8 @@ def expand(text: str, variables: Mapping[str, str], rules: Rules = Rules()) -> E
     try:
         whole, words = reader.until("", raw_escapes=rules.raw_escapes)
     except WordError as error:
-        raise WordError(f"failed to process {quoted(text)}: {error}") from None
+        raise WordError(f"failed to process {go_quote(text)}: {error}") from None
     return Expanded(whole, tuple(words), frozenset(reader.found), frozenset(reader.missing))
-
-
-def quoted(text: str) -> str:
-    """A text as Go's %q writes it."""
-    return '"' + "".join(_ESCAPES.get(letter) or _printable(letter) for letter in text) + '"'
-
-
-def _printable(letter: str) -> str:
-    if letter.isprintable():
-        return letter
-    code = ord(letter)
-    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from cais.cli import key_values
-from cais.cli.units import go_quote
+from cais.gotext import go_quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

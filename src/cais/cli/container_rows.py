@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cais.cli.formats import Columns, Labelled
-from cais.cli.units import age, ellipsis, go_quote, human_size, local_time, short_id
+from cais.cli.units import age, ellipsis, human_size, local_time, short_id
+from cais.gotext import go_quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

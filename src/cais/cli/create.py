@@ -8,9 +8,9 @@ from cais.cli.command import CommandError
 from cais.cli.options import WINDOWS
 from cais.cli.output import STDERR, err
 from cais.cli.reference import Reference, is_image_id
-from cais.cli.units import go_quote
 from cais.client import containers
 from cais.client.errors import EngineError
+from cais.gotext import go_quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

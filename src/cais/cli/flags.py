@@ -8,8 +8,8 @@ A flag with a value takes whatever comes next; a switch takes a value only with 
 
 from __future__ import annotations
 
-from cais.cli.units import go_quote
 from cais.cli.values import Mistyped, parse_bool, parse_filter, parse_int, parse_strings
+from cais.gotext import go_quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from cais.cli.image_rows import COLUMNS, RAW_WITH_DIGEST, fields, names
 from cais.cli.output import err, out
 from cais.cli.platform import FORMATTED_AS, parse_platform
 from cais.cli.reference import Reference
-from cais.cli.units import go_quote
 from cais.client import images
 from cais.client.codec import dumps
 from cais.client.errors import EngineError
+from cais.gotext import go_quote
 
 
 def _images(call: Invocation) -> int:

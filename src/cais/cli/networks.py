@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from cais.cli.units import go_quote
 from cais.cli.values import parse_decimal
+from cais.gotext import go_quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

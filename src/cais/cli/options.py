@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cais.cli import values
 from cais.cli.flags import DETACH_KEYS, Flag, number, switch, text_list
+from cais.gotext import parse_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def _size(name: str, text: str, short: str = "", *, hidden: bool = False) -> Fla
 
 
 def _duration(name: str, text: str) -> Flag:
-    return Flag(name, f"{text} (ms|s|m|h)", "", "duration", values.parse_duration, 0, default_text=_NO_DURATION)
+    return Flag(name, f"{text} (ms|s|m|h)", "", "duration", parse_duration, 0, default_text=_NO_DURATION)
 
 
 def _limits(name: str, text: str, parse: Callable[[str], object]) -> Flag:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from cais.cli.command import CommandError
-from cais.cli.units import go_quote
 from cais.client.codec import dumps
+from cais.gotext import go_quote
 
 FORMATTED_AS = 'Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")'
 _ARCHITECTURES = {

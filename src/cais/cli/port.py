@@ -5,8 +5,9 @@ from __future__ import annotations
 from cais.cli.command import Command, CommandError, Invocation
 from cais.cli.container_rows import host_and_port
 from cais.cli.output import out
-from cais.cli.units import go_quote, natural
+from cais.cli.units import natural
 from cais.client import containers
+from cais.gotext import go_quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cais.cli.units import go_quote
 from cais.cli.values import parse_address, parse_uint16
+from cais.gotext import go_quote
 
 Exposed = dict[str, dict[str, str]]
 Bindings = dict[str, list[dict[str, str]]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from cais.cli.command import CommandError
-from cais.cli.units import age, go_quote
-from cais.cli.values import parse_duration
+from cais.cli.units import age
+from cais.gotext import go_quote, parse_duration
 
 _NANOSECONDS = 10**9
 

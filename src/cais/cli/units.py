@@ -6,8 +6,6 @@ import time
 
 _DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
-_ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
-_ESCAPES |= {"\\": "\\\\", '"': '\\"'}
 
 
 def _scaled(size_bytes: float, base: float, units: tuple[str, ...]) -> tuple[float, str]:
@@ -114,18 +112,3 @@ def natural(text: str) -> list[tuple[int, int]]:
             digits = ""
         parts.append((ord(character), 0))
     return parts
-
-
-def go_quote(text: str) -> str:
-    """`text` in double quotes, with Go's escapes."""
-    quoted = (
-        _ESCAPES.get(character) or (character if character.isprintable() else _escaped(character)) for character in text
-    )
-    return '"' + "".join(quoted) + '"'
-
-
-def _escaped(character: str) -> str:
-    number = ord(character)
-    if number < 0x80:
-        return f"\\x{number:02x}"
-    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"

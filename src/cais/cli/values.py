@@ -5,23 +5,11 @@ Each raises ValueError with the words that Docker's client uses, which are Go's 
 
 from __future__ import annotations
 
-from cais.cli.units import go_quote
+from cais.gotext import go_quote, scaled
 
 _TRUE = frozenset(["1", "t", "T", "TRUE", "true", "True"])
 _FALSE = frozenset(["0", "f", "F", "FALSE", "false", "False"])
 _SIZE_UNITS = "bkmgtp"
-_NANOSECONDS = {
-    "ns": 1,
-    "us": 10**3,
-    "µs": 10**3,
-    "μs": 10**3,
-    "ms": 10**6,
-    "s": 10**9,
-    "m": 60 * 10**9,
-    "h": 3600 * 10**9,
-}
-
-
 _MOST_DOMAIN = 254
 _INT64 = (-(1 << 63), (1 << 63) - 1)
 
@@ -69,11 +57,6 @@ def parse_uint16(text: str) -> int:
     return _integer(text, "ParseUint", 0, (1 << 16) - 1)
 
 
-def _part(digits: str, scale: int) -> int:
-    """0.DIGITS of `scale`, rounded down."""
-    return int(digits or "0") * scale // int("1" + "0" * len(digits))
-
-
 def parse_bytes(text: str) -> int:
     """A size in bytes: a number with an optional unit of 1024, such as 64m, 1.5GiB, 512."""
     lowered = text.lower().rstrip(" ")
@@ -90,7 +73,7 @@ def parse_bytes(text: str) -> int:
         raise ValueError(f"strconv.ParseFloat: parsing {go_quote(lowered)}: invalid syntax")
     if not (whole + fraction).isdigit() or not lowered.isascii() or not whole:
         raise ValueError(f"invalid size: '{text}'")
-    return int(whole) * scale + _part(fraction, scale)
+    return scaled(whole, fraction, scale)
 
 
 def parse_bytes_or_unlimited(text: str) -> int:
@@ -108,35 +91,6 @@ def parse_nano_cpus(text: str) -> int:
         raise ValueError("value is too precise")
     value = int(whole or "0") * 10**9 + int(fraction.ljust(9, "0"))
     return -value if text.startswith("-") else value
-
-
-def parse_duration(text: str) -> int:
-    """A duration in Go's notation, such as 1m30s or 1.5h, in nanoseconds."""
-    rest = text[1:] if text[:1] in {"-", "+"} and text else text
-    if rest == "0":
-        return 0
-    invalid = ValueError(f"time: invalid duration {go_quote(text)}")
-    if not rest:
-        raise invalid
-    total = 0
-    while rest:
-        number = rest[: len(rest) - len(rest.lstrip("0123456789."))]
-        whole, _, fraction = number.partition(".")
-        if not (whole + fraction).isdigit():
-            raise invalid
-        rest = rest[len(number) :]
-        unit = rest[: len(rest) - len(rest.lstrip("nuµμmsh"))]
-        if not unit:
-            if rest and rest[0] not in "0123456789.":
-                word = rest.split("0")[0]
-                raise ValueError(f"time: unknown unit {go_quote(word)} in duration {go_quote(text)}")
-            raise ValueError(f"time: missing unit in duration {go_quote(text)}")
-        if unit not in _NANOSECONDS:
-            raise ValueError(f"time: unknown unit {go_quote(unit)} in duration {go_quote(text)}")
-        scale = _NANOSECONDS[unit]
-        total += int(whole or "0") * scale + _part(fraction, scale)
-        rest = rest[len(unit) :]
-    return -total if text.startswith("-") else total
 
 
 def parse_filter(text: str) -> str:

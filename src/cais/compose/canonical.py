@@ -6,9 +6,10 @@ NAME=VALUE as mappings. Nothing is resolved yet: paths are relative, and names a
 
 from __future__ import annotations
 
+from cais import gotext
 from cais.compose import mounts, ports
 from cais.compose.document import dotted
-from cais.compose.units import boolean, byte_count, duration_text, nanoseconds, number_text
+from cais.compose.units import boolean, byte_count, nanoseconds, number_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def size(value: Any) -> str:
 
 
 def duration(value: Any) -> str:
-    return duration_text(nanoseconds(str(value)))
+    return gotext.duration(nanoseconds(str(value)))
 
 
 def file_mode(value: Any) -> str:

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import re
 
+from cais.gotext import NANOSECONDS, parse_duration
+
 _BYTES = re.compile(r"(\d+(?:\.\d+)?) ?([kKmMgGtTpP])?([iI]?[bB])?$")
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h|d|w)")
-_NANOSECONDS = {
-    "ns": 1,
-    "us": 10**3,
-    "µs": 10**3,
-    "μs": 10**3,
-    "ms": 10**6,
-    "s": 10**9,
-    "m": 60 * 10**9,
-    "h": 3600 * 10**9,
-    "d": 24 * 3600 * 10**9,
-    "w": 7 * 24 * 3600 * 10**9,
-}
+_NANOSECONDS = NANOSECONDS | {"d": 24 * NANOSECONDS["h"], "w": 7 * 24 * NANOSECONDS["h"]}
 
 
 def byte_count(value: object) -> int:
@@ -36,44 +26,10 @@ def byte_count(value: object) -> int:
 
 def nanoseconds(text: str) -> int:
     """1m30s, 500ms, 1.5h, 2d. Raises ValueError."""
-    bare = text.removeprefix("-").removeprefix("+")
-    if bare == "0":
-        return 0
-    total, at = 0.0, 0
-    while at < len(bare):
-        match = _DURATION.match(bare, at)
-        if match is None:
-            raise ValueError(f'time: invalid duration "{text}"')
-        total += float(match[1]) * _NANOSECONDS[match[2]]
-        at = match.end()
-    if not bare:
-        raise ValueError(f'time: invalid duration "{text}"')
-    return -round(total) if text.startswith("-") else round(total)
-
-
-def duration_text(count: int) -> str:
-    """Nanoseconds as Go writes them: 1m30s, 1.5s, 250ms."""
-    if not count:
-        return "0s"
-    sign, count = ("-", -count) if count < 0 else ("", count)
-    if count < 10**9:
-        for unit, size in (("ns", 1), ("µs", 10**3), ("ms", 10**6)):
-            if count < size * 1000:
-                return f"{sign}{_decimal(count, size)}{unit}"
-    minutes, rest = divmod(count, 60 * 10**9)
-    hours, minutes = divmod(minutes, 60)
-    text = f"{_decimal(rest, 10**9)}s"
-    if hours:
-        return f"{sign}{hours}h{minutes}m{text}"
-    return f"{sign}{minutes}m{text}" if minutes else sign + text
-
-
-def _decimal(count: int, size: int) -> str:
-    whole, rest = divmod(count, size)
-    if not rest:
-        return str(whole)
-    digits = len(str(size)) - 1
-    return f"{whole}.{rest:0{digits}d}".rstrip("0")
+    try:
+        return parse_duration(text, _NANOSECONDS)
+    except ValueError:
+        raise ValueError(f'time: invalid duration "{text}"') from None
 
 
 def number_text(value: object) -> str:

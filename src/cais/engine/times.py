@@ -5,21 +5,12 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
 from cais.errors import InvalidArgument
+from cais.gotext import NANOSECONDS
 
 _SECOND: Final = 1_000_000_000
 _EXA: Final = 10**18
 _MAX_NS: Final = (1 << 63) - 1
 
-_UNITS: Final = {
-    "ns": 1,
-    "us": 1_000,
-    "µs": 1_000,
-    "μs": 1_000,
-    "ms": 1_000_000,
-    "s": _SECOND,
-    "m": 60 * _SECOND,
-    "h": 3600 * _SECOND,
-}
 _PART: Final = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 _DURATION: Final = re.compile(rf"[-+]?(?:{_PART.pattern})+", re.ASCII)
 _TIME: Final = re.compile(
@@ -36,7 +27,7 @@ def parse_duration_ns(text: str) -> int:
         missing = re.fullmatch(r"[-+]?\d*\.?\d*", text, re.ASCII) and any(c.isdigit() for c in text)
         what = "missing unit in duration" if missing else "invalid duration"
         raise InvalidArgument(f'time: {what} "{text}"')
-    total = sum(_scaled(number, _UNITS[unit]) for number, unit in _PART.findall(text))
+    total = sum(_scaled(number, NANOSECONDS[unit]) for number, unit in _PART.findall(text))
     if total > _MAX_NS:
         raise InvalidArgument(f'time: invalid duration "{text}"')
     return -total if text.startswith("-") else total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cais.cli.gotemplate.values import make
+from cais.gotext import duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,8 +12,6 @@ if TYPE_CHECKING:
 
     from cais.cli.gotemplate.values import Value
 
-_SECOND = 10**9
-_UNITS = ((1, "ns", 1000), (1000, "µs", 1000), (10**6, "ms", 1000))
 _MODE_BITS = "dalTLDpSugct?"
 
 
@@ -36,28 +35,6 @@ def moment(text: str) -> str:
 def normal_clock(clock: str) -> str:
     """A time of day without zeros at the end of its fraction."""
     return clock.rstrip("0").rstrip(".") if "." in clock else clock
-
-
-def duration(nanoseconds: int) -> str:
-    """A duration in Go's words: 1h2m3.5s, 20ms, 0s."""
-    sign, rest = ("-", -nanoseconds) if nanoseconds < 0 else ("", nanoseconds)
-    if not rest:
-        return "0s"
-    for unit, name, count in _UNITS:
-        if rest < unit * count:
-            return f"{sign}{_decimal(rest, unit)}{name}"
-    minutes, rest = divmod(rest, 60 * _SECOND)
-    hours, minutes = divmod(minutes, 60)
-    seconds = f"{_decimal(rest, _SECOND)}s"
-    if not hours and not minutes:
-        return sign + seconds
-    return f"{sign}{hours}h{minutes}m{seconds}" if hours else f"{sign}{minutes}m{seconds}"
-
-
-def _decimal(number: int, unit: int) -> str:
-    whole, fraction = divmod(number, unit)
-    digits = f"{fraction + unit}"[1:].rstrip("0")
-    return f"{whole}.{digits}" if digits else str(whole)
 
 
 def _file_mode(mode: int) -> str:
