@@ -6,14 +6,13 @@
 Overlays are mounted detached: no path leads to them, and they are gone with their descriptors, whoever dies.
 """
 
-import errno
 import hashlib
 import os
 import stat
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,6 +20,7 @@ from typing import Final
 from cais.engine.work import Stopped
 from cais.linux import mount
 from cais.linux.fs import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
+from cais.runtime.merged import overlay
 from cais.storage import tartree
 from cais.storage.layers import Layer, Lease
 from cais.storage.measure import disk_bytes
@@ -94,7 +94,7 @@ def merged(layers: Sequence[str], empty: Path) -> Iterator[int]:
 
 @contextmanager
 def _mounted(layers: Sequence[str], options: Sequence[tuple[str, str | None]], attributes: int) -> Iterator[int]:
-    detached = _mount(layers, options, attributes)
+    detached = overlay(layers, options, attributes)
     try:
         root = os.open(".", _FOLDER, dir_fd=detached)
     finally:
@@ -103,23 +103,6 @@ def _mounted(layers: Sequence[str], options: Sequence[tuple[str, str | None]], a
         yield root
     finally:
         os.close(root)
-
-
-def _mount(layers: Sequence[str], options: Sequence[tuple[str, str | None]], attributes: int) -> int:
-    lower: list[tuple[str, str | None]] = [("lowerdir+", layer) for layer in layers]
-    try:
-        return mount.create_filesystem("overlay", [*lower, *options], source="overlay", attributes=attributes)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-    with ExitStack() as stack:  # kernels before 6.8 know no `lowerdir+`
-        opened = []
-        for layer in layers:
-            opened.append(os.open(layer, _FOLDER))
-            stack.callback(os.close, opened[-1])
-        text = ":".join(f"/proc/self/fd/{descriptor}" for descriptor in opened)
-        whole = [("lowerdir", text), *options]
-        return mount.create_filesystem("overlay", whole, source="overlay", attributes=attributes)
 
 
 def take_layer(

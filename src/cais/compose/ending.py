@@ -8,7 +8,6 @@ from cais.client.http import quote
 from cais.compose import labels
 from cais.compose.errors import ComposeError
 from cais.compose.hooks import run_hook
-from cais.compose.infrastructure import remove_kept_on_conflict
 from cais.compose.observed import INCLUDED, by_service, containers
 from cais.compose.parallel import Task, each, run_all
 from cais.compose.report import DONE, WORKING, Step
@@ -17,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from cais.client.engine import Query
     from cais.compose.document import Tree
     from cais.compose.engines import Engines
     from cais.compose.model import Project
@@ -140,14 +140,7 @@ class Down:
         }
 
     def _remove_network(self, network: Tree) -> None:
-        resource = f"Network {network['Name']}"
-        self._reporter.on(resource, "Removing", WORKING)
-
-        def remove() -> None:
-            self._engines.delete(f"/networks/{network['Id']}")
-            self._reporter.on(resource, "Removed", DONE)
-
-        remove_kept_on_conflict(remove, self._reporter, resource)
+        self._remove_unless_used(f"Network {network['Name']}", f"/networks/{network['Id']}")
 
     def _volume_tasks(self) -> dict[str, Task]:
         query = {"filters": filters_text({"label": [f"{labels.PROJECT}={self._name}"]})}
@@ -156,14 +149,7 @@ class Down:
         return {f"volume:{name}": Task(lambda name=name: self._remove_volume(name)) for name in names}  # type: ignore[misc]
 
     def _remove_volume(self, name: str) -> None:
-        resource = f"Volume {name}"
-        self._reporter.on(resource, "Removing", WORKING)
-
-        def remove() -> None:
-            self._engines.delete(f"/volumes/{quote(name)}", {"force": "1"})
-            self._reporter.on(resource, "Removed", DONE)
-
-        remove_kept_on_conflict(remove, self._reporter, resource)
+        self._remove_unless_used(f"Volume {name}", f"/volumes/{quote(name)}", {"force": "1"})
 
     def _image_tasks(self, which: str, found: list[Container]) -> dict[str, Task]:
         if which not in {"local", "all"}:
@@ -179,11 +165,17 @@ class Down:
         return {f"image:{name}": Task(lambda name=name: self._remove_image(name)) for name in unique}  # type: ignore[misc]
 
     def _remove_image(self, name: str) -> None:
-        resource = f"Image {name}"
+        self._remove_unless_used(f"Image {name}", f"/images/{quote(name)}")
+
+    def _remove_unless_used(self, resource: str, path: str, query: Query | None = None) -> None:
+        """Remove something that others may use: then it stays, and that is told."""
         self._reporter.on(resource, "Removing", WORKING)
-
-        def remove() -> None:
-            self._engines.delete(f"/images/{quote(name)}")
-            self._reporter.on(resource, "Removed", DONE)
-
-        remove_kept_on_conflict(remove, self._reporter, resource)
+        outcome = "Removed"
+        try:
+            self._engines.delete(path, query)
+        except EngineError as error:
+            if error.status in {403, 409}:
+                outcome = "Resource is still in use"
+            elif error.status != 404:
+                raise
+        self._reporter.on(resource, outcome, DONE)

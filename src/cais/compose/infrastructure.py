@@ -8,11 +8,10 @@ from cais.client.http import quote
 from cais.compose import labels
 from cais.compose.errors import ComposeError
 from cais.compose.hashes import network_hash, volume_hash
-from cais.compose.report import DONE, Step
+from cais.compose.report import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     from cais.compose.document import Tree
@@ -218,16 +217,3 @@ def _ipam(given: Tree) -> Tree:
             {key: pool[name] for key, name in names.items() if pool.get(name)} for pool in given["config"]
         ]
     return found
-
-
-def remove_kept_on_conflict(remove: Callable[[], object], reporter: Reporter, resource: str) -> None:
-    """Remove something that others may use: then it stays, and that is told."""
-    try:
-        remove()
-    except EngineError as error:
-        if error.status == 404:
-            reporter.on(resource, "Removed", DONE)
-        elif error.status in {403, 409}:
-            reporter.on(resource, "Resource is still in use", DONE)
-        else:
-            raise

@@ -107,9 +107,9 @@ def _run(joining: Joining, channel: Channel) -> NoReturn:
     credentials.new_session_keyring(f"_ses.{joining.container_id}")
     _join_namespaces(joining)
     root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    document, inside = _await_process(joining.process, root_fd, channel) if joining.spare else (
-        joining.process, joining.inside,
-    )  # fmt: skip
+    document, inside = joining.process, joining.inside
+    if joining.spare:
+        document, inside = _await_process(document, root_fd, channel)
     wanted = parse_process(document)
     enter(groups)
     stdio = joining.stdio or _open_terminal(root_fd, channel)

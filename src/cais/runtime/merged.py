@@ -1,4 +1,4 @@
-"""Layers, merged and read-only, as a mount that is attached nowhere."""
+"""Layers, merged, as a mount that is attached nowhere."""
 
 import errno
 import os
@@ -19,23 +19,24 @@ def merged(layers: Sequence[str], attributes: int = LOOKED_AT) -> int:
         tree = mount.open_tree(AT_FDCWD, layers[0])
         mount.mount_setattr(tree, attr_set=attributes, propagation=mount.MS_PRIVATE)
         return tree
+    return overlay(layers, [("index", "off")], attributes)
+
+
+def overlay(layers: Sequence[str], options: Sequence[tuple[str, str | None]], attributes: int) -> int:
+    """The descriptor of a detached overlay of lower layers, topmost first, with further options. Raises: OSError."""
     try:
-        return _mount([("lowerdir+", layer) for layer in layers], attributes)
+        return _mount([*(("lowerdir+", layer) for layer in layers), *options], attributes)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        return _mount_by_descriptors(layers, attributes)  # kernels before 6.8 know no `lowerdir+`
-
-
-def _mount_by_descriptors(layers: Sequence[str], attributes: int) -> int:
-    """The same with all layers in one short option, which spares all escaping."""
+    # Kernels before 6.8 know no `lowerdir+`: all layers in one short option, which spares all escaping
     with ExitStack() as stack:
         opened = []
         for layer in layers:
             opened.append(os.open(layer, _FOLDER))
             stack.callback(os.close, opened[-1])
-        return _mount([("lowerdir", ":".join(f"/proc/self/fd/{fd}" for fd in opened))], attributes)
+        return _mount([("lowerdir", ":".join(f"/proc/self/fd/{fd}" for fd in opened)), *options], attributes)
 
 
 def _mount(options: list[tuple[str, str | None]], attributes: int) -> int:
-    return mount.create_filesystem("overlay", [*options, ("index", "off")], source="overlay", attributes=attributes)
+    return mount.create_filesystem("overlay", options, source="overlay", attributes=attributes)
