@@ -15,7 +15,6 @@ CACHE_MOUNT: Final = "exec.cachemount"
 KEPT_CONTEXT: Final = "source.local"
 DEFAULT_BYTES: Final = 20 << 30
 """How much a build cache may grow to before what was used least recently goes."""
-_LEAVES_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)

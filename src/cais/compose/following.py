@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from cais.client.engine import Pending
     from cais.compose.engines import Engines
 
-_MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
-
 
 class Stream:
     """What a container writes from now on, or, with `since`, what its log has from then on.
