@@ -200,6 +200,7 @@ class Container:
         """Start a further process; its pid."""
         document = args if isinstance(args, dict) else process(args)
         open_stdin = client is not None and client.attachment.stdin
+        options.setdefault("waits_inside", "seccomp" not in options)
         request = ExecRequest(options.pop("exec_id", "exec"), document, open_stdin, **options)
         try:
             return await self.monitor.exec(request, client.attachment if client else None)

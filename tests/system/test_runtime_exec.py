@@ -414,17 +414,43 @@ async def spare(container: Container) -> int:
     return waiting()[0]
 
 
-async def test_a_spare_serves_the_next_process_whatever_it_is_to_do(container: Container) -> None:
-    assert await container.run(["echo", "first"]) == (0, "first\n")
+async def test_a_spare_serves_the_next_process_whatever_its_command_and_environment(container: Container) -> None:
+    kind = {"user": "daemon", "cwd": "/var"}
+    assert await container.run(process(["echo", "first"], **kind)) == (0, "first\n")
     waiting = await spare(container)
     assert await container.monitor.pids() == [container.monitor.pid]
-    await container.run(["true"])
-    await eventually(lambda: not host.alive(waiting))  # it was the one that did it
-    await spare(container)
-    document = shell("echo $A; id -u; pwd; cat /proc/self/cgroup", user="daemon", env=["PATH=/bin", "A=b"], cwd="/var")
+    await eventually(lambda: "Uid:\t1\t1\t1\t1\n" in Path(f"/proc/{waiting}/status").read_text())  # without its rights
+    document = shell("echo $A; id -u; pwd; cat /proc/self/cgroup", env=["PATH=/bin", "A=b"], **kind)
     code, output = await container.run(document)
     assert (code, output.splitlines()[:3]) == (0, ["b", "1", "/var"])
+    await eventually(lambda: not host.alive(waiting))  # it was the one that did it
     assert await container.run(["cat", "/proc/1/cgroup"]) == (0, "\n".join(output.splitlines()[3:]) + "\n")
+
+
+async def test_a_spare_tells_of_a_command_that_is_not_there(container: Container) -> None:
+    await container.run(["true"])
+    await spare(container)
+    with pytest.raises(StartFailed, match='exec: "nothing": executable file not found in [$]PATH') as caught:
+        await container.run(["nothing"])
+    assert caught.value.reason is Reason.NOT_FOUND
+
+
+async def test_a_spare_stands_in_the_folder_that_is_there_now(container: Container) -> None:
+    await container.run(["mkdir", "/w"])
+    kind = process(["true"], cwd="/w")
+    await container.run(kind)
+    await spare(container)
+    root = Path(f"/proc/{container.monitor.pid}/root")
+    (root / "w").rename(root / "old")
+    (root / "w").mkdir()
+    await container.run(process(["touch", "new"], cwd="/w"))
+    assert await container.run(["ls", "/w", "/old"]) == (0, "/old:\n\n/w:\nnew\n")
+
+
+async def test_no_spare_waits_behind_a_filter_that_may_not_let_it(container: Container) -> None:
+    await container.run(["true"], waits_inside=False)
+    await asyncio.sleep(0.3)
+    assert joiners(container) == []
 
 
 async def test_a_spare_sees_what_changed_while_it_waited(container: Container) -> None:

@@ -43,6 +43,7 @@ _KEPT_SECONDS: Final = 300.0
 _ENDED_WITH_CONTAINER: Final = 137
 _NOTE_PREFIX: Final = "exec-"
 _READY_SECONDS: Final = 1.0
+_NOTED_AFTER_SECONDS: Final = 0.02
 
 
 class Exec:
@@ -118,8 +119,7 @@ class Execs:
         container.execs[made.id] = made
         self._by_id[made.id] = made
         self._emit(made, "exec_create")
-        # Not before the caller has its answer: the time until it asks for the start is what this uses
-        asyncio.get_running_loop().call_soon(self._get_ready, made)
+        self._get_ready(made)
         return made
 
     def find(self, exec_id: str) -> Exec:
@@ -210,7 +210,7 @@ class Execs:
         """Takes up the execs that a container's monitor knows. Blocks for a moment: it reads small files."""
         for known in monitor.execs:
             item = Exec(known.id, container, self._read_note(container, known))
-            item.started = True
+            item.started = item.noted = True
             item.pid = known.pid
             if known.exit_code is not None:
                 item.end(known.exit_code)
@@ -226,11 +226,10 @@ class Execs:
         self._emit(item, "exec_start")
         try:
             request, item.request = self._request(item), None
-            if not item.noted:
-                self._write_note(item)
             if item.config.Tty:
                 request = replace(request, terminal_size=size)
             item.pid = await monitor.exec(request, attachment)
+            asyncio.get_running_loop().call_later(_NOTED_AFTER_SECONDS, self._note, item)
         except StartFailed as error:
             item.end(_EXIT_CODES.get(error.reason, _OTHER_EXIT_CODE))
             raise
@@ -245,14 +244,12 @@ class Execs:
             return
         with contextlib.suppress(CaisError):  # the start will say it
             monitor.prepare_exec(self._request(item))
-        self._write_note(item)
         asyncio.get_running_loop().call_later(_READY_SECONDS, self._stand_down, item, monitor)
 
     def _stand_down(self, item: Exec, monitor: Monitor) -> None:
         """Nobody has started the exec: what was made ready is not kept."""
         if not item.started:
             monitor.forget_exec(item.id)
-            self._remove_note(item)
 
     def _request(self, item: Exec) -> ExecRequest:
         """What the runtime is asked, made once; but for the size of the terminal, which the start brings."""
@@ -267,14 +264,18 @@ class Execs:
             )
         return item.request
 
-    def _write_note(self, item: Exec) -> None:
+    def _note(self, item: Exec) -> None:
+        """Note an exec that still runs: most are short, and a file takes as long as a request does."""
+        if not item.running:
+            return
         note = msgspec.json.encode(Note(item.id, item.config))
         with contextlib.suppress(OSError):  # without the note an exec can still be run, only not taken up again in full
             self._note_path(item.container, item.id).write_bytes(note)
             item.noted = True
 
     def _remove_note(self, item: Exec) -> None:
-        item.noted = False
+        if not item.noted:
+            return
         with contextlib.suppress(OSError):
             os.unlink(self._note_path(item.container, item.id))
 

@@ -3,7 +3,8 @@
 A joiner is not waited for: what it does inside the container may take as long as the container's files let it, and
 the monitor has other things to do. It can begin ahead: between a client's two requests, to create an exec and to
 start it, there is time for most of its work. And who executes one command often executes another soon: a spare joiner,
-for a process of the same kind, is made when one has ended, and waits for a while.
+for a process of the same kind, is made when one has ended, and waits for a while, unless a filter may keep it from
+what it has to do then.
 """
 
 import os
@@ -67,7 +68,8 @@ class _Starting:
     request: None while the joiner is a spare. done: None until somebody has asked for the start. ahead: it was prepared
     before that. inside: the process waits for the start in the container; else the joiner does. goes: it may go on, and
     is told so when its terminal, if it is to have one, is here and has its size. told: it was. forks: the joiner has
-    closed everything and forks now. pidfd: of the process itself; -1 before it is there.
+    closed everything and forks now. waits: the process came before that and waits for a signal. pidfd: of the process
+    itself; -1 before it is there.
     """
 
     kind: joiner.Kind
@@ -86,6 +88,7 @@ class _Starting:
     goes: bool = False
     told: bool = False
     forks: bool = False
+    waits: bool = False
     started: bool = False
     pid: int = 0
     pidfd: int = -1
@@ -158,7 +161,7 @@ class Execs:
             starting = self._begin(request, main_pidfd, inside=False)
             _let_go(starting)
         starting.client, starting.options, starting.done = client, options, done
-        self._last = request, main_pidfd
+        self._last = (request, main_pidfd) if request.waits_inside else None
         self._look_for_process(starting)
 
     def forget(self, exec_id: str) -> None:
@@ -193,6 +196,7 @@ class Execs:
         elif self._last is not None and not self._waiting():
             try:
                 self._spare = self._fork_joiner(*self._last, spare=True)
+                _rehearse(self._last[0])
             except OSError:
                 return  # the next one begins from the beginning
             self._last = None
@@ -206,9 +210,10 @@ class Execs:
         """Begin with a start, up to where the joiner waits to be told to go on. Raises: OSError."""
         spare, kind = self._spare, joiner.Kind.of(request)
         self._spare = self._due = None
-        if spare is not None and spare.kind == kind:
+        if spare is not None and spare.kind == kind and spare.failure is None:
             try:
-                spare.channel.send({"type": "process", "process": request.process, "inside": inside})
+                args, env = request.process["args"], request.process.get("env", [])
+                spare.channel.send({"type": "process", "args": args, "env": env, "inside": inside})
             except ChannelClosed:
                 pass  # it was killed while it waited
             else:
@@ -317,11 +322,12 @@ class Execs:
         for fd in (starting.channel.fileno(), starting.joiner_fd):
             self._poller.remove(fd)
         starting.channel.close()
-        starting.shared.close()
         os.close(starting.joiner_fd)
         starting.joiner_pid, starting.joiner_fd = 0, -1
         if pid:
             self._on_process(starting, pid)
+        starting.shared.close()
+        if pid:
             if starting.started:
                 self._starting.remove(starting)
             return
@@ -360,11 +366,12 @@ class Execs:
         """The joiner has done its part: its sibling is a child of this process, which runs or waits for its start."""
         if not starting.pid:
             starting.pid, starting.pidfd = pid, os.pidfd_open(pid)
+            starting.waits = bool(starting.shared.get(joiner.WAITS))
             self._poller.add(starting.pidfd, select.EPOLLIN, lambda _: self._on_early_end(starting))
         if starting.failure:
             _end(starting)
         elif starting.told and not starting.started:
-            if starting.inside:
+            if starting.waits:
                 _signal(starting.pidfd, joiner.START_SIGNAL)
             self._on_started(starting)
 
@@ -433,6 +440,19 @@ def close_all(descriptors: tuple[int, ...] | None) -> None:
             os.close(fd)
 
 
+def _rehearse(request: ExecRequest) -> None:
+    """Take a request like this from a channel, for nothing: each page that is looked at for the first time since a
+    fork has to be copied, and that is better done before a client waits."""
+    mine, theirs = map(Channel, pair())
+    try:
+        mine.send({"type": "prepare", "request": request.to_json()})
+        message, _ = theirs.receive()
+        joiner.Kind.of(ExecRequest.from_json(message["request"]))
+    finally:
+        mine.close()
+        theirs.close()
+
+
 def _signal(pidfd: int, number: int) -> None:
     try:
         signal.pidfd_send_signal(pidfd, number)
@@ -450,7 +470,9 @@ def _let_go(starting: _Starting) -> bool:
             tty.set_size(starting.terminal_fd, *starting.request.terminal_size)
     starting.told = True
     try:
-        if not starting.inside:
+        if starting.inside and not starting.pid:
+            starting.shared.put(joiner.GOES, 1)
+        elif not starting.inside:
             starting.channel.send({"type": "go"})
     except ChannelClosed:
         return False

@@ -37,25 +37,29 @@ def prepare(process: Process, user: users.User, seccomp_program: bytes | None) -
 
     Raises: StartFailed, OSError.
     """
+    _settle(process, user)
+    env = environment(process, user.home)
+    path = find_command(process.args[0], env)
+    confine(process, user, seccomp_program)
+    return path, env
+
+
+def prepare_ahead(process: Process, user: users.User, seccomp_program: bytes | None) -> None:
+    """`prepare` for a process of which arguments and environment are not known yet: these are the caller's to see to.
+
+    A filter must allow that. Raises: StartFailed, OSError.
+    """
+    _settle(process, user)
+    confine(process, user, seccomp_program)
+
+
+def _settle(process: Process, user: users.User) -> None:
     inside = enter_working_folder(process.cwd)
     limit(process)
     become(process, user)
     if not inside:
         enter_working_folder(process.cwd, again=True)
-    env = environment(process, user.home)
-    path = find_command(process.args[0], env)
     reset_signals()
-    confine(process, user, seccomp_program)
-    return path, env
-
-
-def rehearse(process: Process, root_fd: int) -> None:
-    """Go through what `prepare` will do, as far as it changes nothing. Raises: StartFailed, OSError."""
-    user = users.resolve(root_fd, process.user, process.additional_groups)
-    _capabilities(process, user)
-    environment(process, user.home)
-    credentials.set_capabilities(effective=_HELD, permitted=_HELD, inheritable=frozenset())
-    credentials.set_dumpable(False)
 
 
 def set_oom_score(adjustment: int | None) -> None:
@@ -150,6 +154,14 @@ def enter_working_folder(cwd: str, *, again: bool = False) -> bool:
         text = f'current working directory is outside of container mount namespace root: "{cwd}"'
         raise StartFailed(Reason.INVALID, text)
     return True
+
+
+def stands_in(cwd: str) -> bool:
+    """Whether `cwd`, which the caller entered once, still leads to the working folder."""
+    try:
+        return os.path.samestat(os.stat(cwd), os.stat("."))
+    except OSError:
+        return False
 
 
 def environment(process: Process, home: str) -> dict[bytes, bytes]:

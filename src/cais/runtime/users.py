@@ -3,6 +3,7 @@
 The files are parsed here: the C library's look-ups would load modules from the container.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from typing import NamedTuple
 from cais.linux.fs import read_regular
 from cais.runtime.errors import Reason, StartFailed
 
+_FILES = _PASSWD, _GROUP = "/etc/passwd", "/etc/group"
 _MAX_ID = 2**31 - 1  # what runc and Docker accept
 _MAX_FILE_BYTES = 4 * 1024 * 1024
 
@@ -48,8 +50,8 @@ def resolve(root_fd: int, text: str, additional: tuple[str, ...] = ()) -> User:
     Raises: StartFailed (invalid) for what has no entry and is no number in range.
     """
     name, colon, group_name = text.partition(":")
-    accounts = list(_accounts(_read(root_fd, "/etc/passwd")))
-    groups = list(_groups(_read(root_fd, "/etc/group")))
+    accounts = list(_accounts(_read(root_fd, _PASSWD)))
+    groups = list(_groups(_read(root_fd, _GROUP)))
     account = _find_account(accounts, name)
     if colon and group_name:
         gid = _find_group(groups, group_name)
@@ -59,6 +61,19 @@ def resolve(root_fd: int, text: str, additional: tuple[str, ...] = ()) -> User:
         supplementary = [group.gid for group in groups if account.name in group.members]
     supplementary += [_find_group(groups, extra) for extra in additional]
     return User(account.uid, gid, tuple(dict.fromkeys([gid, *supplementary])), account.home)
+
+
+def state_of_files() -> list[tuple[int, ...]]:
+    """What changes whenever the caller's /etc/passwd or /etc/group does."""
+    states: list[tuple[int, ...]] = []
+    for path in _FILES:
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            states.append((error.errno or 0,))
+        else:
+            states.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+    return states
 
 
 def _find_account(accounts: list[_Account], name: str) -> _Account:
