@@ -430,7 +430,7 @@ async def test_a_spare_serves_the_next_process_whatever_its_command_and_environm
 async def test_a_spare_tells_of_a_command_that_is_not_there(container: Container) -> None:
     await container.run(["true"])
     await spare(container)
-    with pytest.raises(StartFailed, match='exec: "nothing": executable file not found in [$]PATH') as caught:
+    with pytest.raises(StartFailed, match=r'exec: "nothing": executable file not found in \$PATH') as caught:
         await container.run(["nothing"])
     assert caught.value.reason is Reason.NOT_FOUND
 
