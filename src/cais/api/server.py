@@ -118,10 +118,11 @@ class ApiServer:
 
     def _mount(self, app: web.Application) -> None:
         routes = [
+            # A request is compared with one after the other: those first that people wait for most
+            *ExecHandlers(self._engine, self._tasks).routes(),
             *ContainerHandlers(self._engine, self._tasks).routes(),
             *DataHandlers(self._engine).routes(),
             *ArchiveHandlers(self._engine).routes(),
-            *ExecHandlers(self._engine, self._tasks).routes(),
             *ExplainHandlers(self._engine).routes(),
             *BuildHandlers(self._builder).routes(),
             *SystemHandlers(self._engine, self._builder.cache).routes(),

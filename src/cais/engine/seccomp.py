@@ -23,7 +23,8 @@ _FORMAT: Final = "2"
 _REMEMBERED: Final = 256
 
 _lock = threading.Lock()
-_paths: dict[tuple[Path, Policy, frozenset[str]], str] = {}
+# By where they are, the user's profile (None for the default policy) and the capabilities
+_paths: dict[tuple[Path, bytes | None, frozenset[str]], str] = {}
 
 
 def program(capabilities: Collection[str], exec_root: Path) -> str:
@@ -32,7 +33,7 @@ def program(capabilities: Collection[str], exec_root: Path) -> str:
     Compiles it if it isn't there, which takes long enough to be done in a thread. Raises Unsupported without
     libseccomp or on an unknown architecture.
     """
-    return _program(DEFAULT, capabilities, exec_root)
+    return _program(None, capabilities, exec_root)
 
 
 def custom(profile: bytes, capabilities: Collection[str], exec_root: Path) -> str:
@@ -40,7 +41,7 @@ def custom(profile: bytes, capabilities: Collection[str], exec_root: Path) -> st
 
     Raises InvalidArgument or Unsupported for what is wrong with the profile, too.
     """
-    return _program(seccomp_profile.parse(profile), capabilities, exec_root)
+    return _program(profile, capabilities, exec_root)
 
 
 def warm(exec_root: Path) -> None:
@@ -48,13 +49,13 @@ def warm(exec_root: Path) -> None:
     program(DEFAULT_CAPABILITIES, exec_root)
 
 
-def _program(policy: Policy, capabilities: Collection[str], exec_root: Path) -> str:
-    relevant = policy.capabilities().intersection(capabilities)
-    key = exec_root, policy, relevant
+def _program(profile: bytes | None, capabilities: Collection[str], exec_root: Path) -> str:
+    key = exec_root, profile, frozenset(capabilities)
     with _lock:
         path = _paths.get(key)
         if path is None or not os.path.exists(path):
-            path = _on_disk(policy, relevant, exec_root)
+            policy = DEFAULT if profile is None else seccomp_profile.parse(profile)
+            path = _on_disk(policy, policy.capabilities().intersection(capabilities), exec_root)
             if len(_paths) >= _REMEMBERED:
                 _paths.clear()
             _paths[key] = path
