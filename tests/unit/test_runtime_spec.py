@@ -1,5 +1,6 @@
 """The OCI runtime config, read into frozen data."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -207,3 +208,18 @@ def test_the_outline_is_what_the_monitor_needs() -> None:
     raw["linux"]["namespaces"] = [{"type": "mount"}, {"type": "pid"}]
     assert Outline.of(request, raw).pid_namespace == ""
     assert Outline.of(request, config()).pid_namespace is None
+
+
+def test_a_process_like_another_has_arguments_and_environment_of_its_own() -> None:
+    like = spec.parse_process(process(env=["A=1", "B=2"], cwd="/var"))
+    other = spec.with_command(like, {"args": ["ls", "-l"], "env": ["A=3"]})
+    assert (other.args, other.env) == (("ls", "-l"), ("A=3",))
+    assert dataclasses.replace(other, args=like.args, env=like.env) == like
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, {"args": []}, {"args": ["a\0b"]}, {"args": ["sh"], "env": ["A=\0"]}, {"args": [1]}]
+)
+def test_a_wrong_command_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(StartFailed):
+        spec.with_command(spec.parse_process(process()), wrong)

@@ -58,7 +58,7 @@ class Surroundings:
 
 def locations(folder: Path) -> EtcFiles:
     """Where the files of the container with this folder are."""
-    return EtcFiles(str(folder / "hosts"), str(folder / "hostname"), str(folder / "resolv.conf"))
+    return EtcFiles(f"{folder}/hosts", f"{folder}/hostname", f"{folder}/resolv.conf")
 
 
 def write(record: Record, folder: Path, around: Surroundings | None = None, root: Path = Path("/")) -> EtcFiles:

@@ -98,7 +98,7 @@ class Images:
 
     def lower_dirs(self, image: Image) -> list[str]:
         """The folders of the image's layers as overlayfs takes them, absolute, topmost first."""
-        return [str(self._store.layers.path(chain_id)) for chain_id in reversed(image.layers)]
+        return [self._store.layers.folder(chain_id) for chain_id in reversed(image.layers)]
 
     def select(self, filters: Filters | None = None, *, everything: bool = False) -> list[Image]:
         """The images that pass the filters, newest first; with `everything` also nameless ones others build on.

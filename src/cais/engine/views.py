@@ -156,7 +156,7 @@ def inspect_exec(item: Exec) -> Json:
 
 def _graph_driver(container: Container, containers: Containers, images: Images, settings: Settings) -> Json:
     """Where the layers are. The merged view exists only inside the container."""
-    writable = containers.folder(container.id) / "rw"
+    writable = f"{containers.folder(container.id)}/rw"
     try:
         layers = images.lower_dirs(images.get(container.record.image_id))
     except CaisError:
@@ -166,9 +166,9 @@ def _graph_driver(container: Container, containers: Containers, images: Images, 
         "Data": {
             "ID": container.id,
             "LowerDir": ":".join([*layers, str(settings.init_layer)]),
-            "MergedDir": str(settings.bundles / container.id / "rootfs"),
-            "UpperDir": str(writable / "diff"),
-            "WorkDir": str(writable / "work"),
+            "MergedDir": f"{settings.bundles}/{container.id}/rootfs",
+            "UpperDir": f"{writable}/diff",
+            "WorkDir": f"{writable}/work",
         },
     }
 

@@ -38,11 +38,12 @@ from cais.runtime.channel import Channel, ChannelClosed
 from cais.runtime.errors import Reason, StartFailed
 from cais.runtime.init import report
 from cais.runtime.messages import ExecRequest
-from cais.runtime.spec import Process, parse_process
+from cais.runtime.spec import Process, parse_process, with_command
 
 # What is where in the shared memory. GOES: a client has asked for the start. WAITS: the process waits for the signal.
 PID, ERRNO, GOES, WAITS = range(4)
 _GO_BYTES = 4096
+_NO_DESCRIPTOR = 2**30  # above all that there can be
 # Starts a process that waits inside the container; whoever else sends it does no harm, since it is ignored otherwise
 START_SIGNAL = signal.SIGCONT
 
@@ -179,18 +180,19 @@ def _prepare_ahead(
     close_from(3, channel.fileno(), *groups)
     process.prepare_ahead(like, user, seccomp_program)
     with contextlib.suppress(StartFailed):
-        _complete(joining, json.loads(json.dumps({**joining.process, "inside": False})), user)
+        _complete(like, json.loads(json.dumps({**joining.process, "inside": False})), user)
+    close_from(_NO_DESCRIPTOR)
     message = channel.receive()[0]
     if users.state_of_files() != files or not process.stands_in(like.cwd):
         os._exit(0)
     enter(groups)
     if not joining.stdio:
         process.own_streams(_open_terminal(channel), user.uid)
-    return _complete(joining, message, user)
+    return _complete(like, message, user)
 
 
-def _complete(joining: Joining, told: dict[str, Any], user: users.User) -> _Ready:
-    wanted = parse_process({**joining.process, "args": told["args"], "env": told["env"]})
+def _complete(like: Process, told: dict[str, Any], user: users.User) -> _Ready:
+    wanted = with_command(like, told)
     env = process.environment(wanted, user.home)
     return _Ready(wanted, process.find_command(wanted.args[0], env), env, told["inside"])
 

@@ -10,7 +10,7 @@ inside the source that no link leads out of; `layers` folders that are merged, t
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cais.linux import namespaces as ns
@@ -173,6 +173,14 @@ def parse_process(raw: dict[str, Any]) -> Process:
         raise _invalid("the process", error) from error
 
 
+def with_command(process: Process, raw: dict[str, Any]) -> Process:
+    """A process like another, with the `args` and the `env` of a JSON object. Raises: StartFailed (invalid)."""
+    try:
+        return _checked(replace(process, args=tuple(raw["args"]), env=tuple(raw.get("env") or ())))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _invalid("the process", error) from error
+
+
 def _process(raw: dict[str, Any]) -> Process:
     user = raw.get("user") or {}
     name = user.get("username")
@@ -190,7 +198,13 @@ def _process(raw: dict[str, Any]) -> Process:
         no_new_privileges=bool(raw.get("noNewPrivileges", False)),
         oom_score_adj=raw.get("oomScoreAdj"),
     )
-    if not process.args or isinstance(raw["args"], str):
+    if isinstance(raw["args"], str):
+        raise ValueError("process.args is no list of arguments")
+    return _checked(process)
+
+
+def _checked(process: Process) -> Process:
+    if not process.args:
         raise ValueError("process.args is no list of arguments")
     for text in (*process.args, *process.env, process.cwd):
         if b"\0" in os.fsencode(text):
