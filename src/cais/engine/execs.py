@@ -229,7 +229,10 @@ class Execs:
             if item.config.Tty:
                 request = replace(request, terminal_size=size)
             item.pid = await monitor.exec(request, attachment)
-            asyncio.get_running_loop().call_later(_NOTED_AFTER_SECONDS, self._note, item)
+            if attachment is None:
+                self._note(item)
+            else:  # its client waits for it, and most are short: a file takes as long as a request does
+                asyncio.get_running_loop().call_later(_NOTED_AFTER_SECONDS, self._note, item)
         except StartFailed as error:
             item.end(_EXIT_CODES.get(error.reason, _OTHER_EXIT_CODE))
             raise
@@ -265,7 +268,6 @@ class Execs:
         return item.request
 
     def _note(self, item: Exec) -> None:
-        """Note an exec that still runs: most are short, and a file takes as long as a request does."""
         if not item.running:
             return
         note = msgspec.json.encode(Note(item.id, item.config))
