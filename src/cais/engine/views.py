@@ -147,7 +147,7 @@ def inspect_exec(item: Exec) -> Json:
         "OpenStdin": config.AttachStdin,
         "OpenStderr": config.AttachStderr,
         "OpenStdout": config.AttachStdout,
-        "CanRemove": item.exit_code is not None,
+        "CanRemove": False,  # what Docker finds so is gone a little later
         "ContainerID": item.container.id,
         "DetachKeys": config.DetachKeys,
         "Pid": item.pid,
