@@ -23,7 +23,7 @@ from cais.runtime.errors import StartFailed
 
 _LIMITS: Final = (
     "BlkioWeight", "CpuShares", "CpuPeriod", "CpuQuota", "CpuRealtimePeriod", "CpuRealtimeRuntime", "NanoCpus",
-    "CpusetCpus", "CpusetMems", "Memory", "MemoryReservation", "MemorySwap", "PidsLimit",
+    "CpusetCpus", "CpusetMems", "Memory", "MemoryReservation", "MemorySwap",
 )  # fmt: skip
 
 
@@ -136,6 +136,8 @@ def merged(before: HostConfig, request: UpdateRequest, host: Host) -> tuple[Host
     for name in _LIMITS:
         if getattr(request, name):
             setattr(after, name, getattr(request, name))
+    if request.PidsLimit is not None:
+        after.PidsLimit = request.PidsLimit
     policy = request.restart_policy
     if policy.Name:
         restarts.check(policy)
@@ -154,6 +156,8 @@ def merged(before: HostConfig, request: UpdateRequest, host: Host) -> tuple[Host
     limits.memory(after, host, warnings)
     limits.cpu(after, host)
     limits.processes_and_io(after, host, warnings)
+    # a limit that was taken back is 0, not missing
+    after.PidsLimit = before.PidsLimit if request.PidsLimit is None else max(request.PidsLimit, 0)
     return after, warnings
 
 
