@@ -153,6 +153,20 @@ def test_a_container_that_does_not_run_is_updated_for_its_next_start(caisd: Daem
     assert caisd.docker_output("start", "-a", container) == "33"
 
 
+def test_a_limit_of_processes_is_taken_back_by_zero_or_less(caisd: Daemon) -> None:
+    container = run(caisd, "sleep", "100", host_config={"PidsLimit": 32})
+    for wanted, shown, in_force in ((16, 16, "16"), (0, 0, "max"), (8, 8, "8"), (-1, 0, "max"), (None, 0, "max")):
+        assert caisd.ask("POST", f"/containers/{container}/update", {"PidsLimit": wanted}).status == 200
+        assert caisd.inspect(container)["HostConfig"]["PidsLimit"].number == shown
+        assert caisd.docker_output("exec", container, "cat", "/sys/fs/cgroup/pids/pids.max") == in_force
+
+
+def test_annotations_are_in_the_list(caisd: Daemon) -> None:
+    container = create(caisd, "true", host_config={"Annotations": {"hello": "world"}})
+    (listed,) = caisd.ask("GET", f'/containers/json?all=1&filters={{"id":["{container}"]}}').json.items
+    assert listed["HostConfig"]["Annotations"].value == {"hello": "world"}
+
+
 def test_a_container_is_restarted(caisd: Daemon) -> None:
     container = run(caisd, "sh", "-c", f"echo up; {TRAPPING[2]}", host_config={"AutoRemove": True})
     first = caisd.container_pid(container)

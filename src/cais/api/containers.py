@@ -21,7 +21,7 @@ from cais.api.http import (
     read_json,
     text_query,
 )
-from cais.engine import listing, usage, views
+from cais.engine import joining, listing, usage, views
 from cais.engine.attach import AttachOptions, parse_detach_keys
 from cais.engine.container import Condition, Container
 from cais.engine.engine import Engine
@@ -90,12 +90,14 @@ class ContainerHandlers:
             show_all=bool_query(request, "all"),
             limit=int_query(request, "limit", 0),
         )
-        answers = []
+        answers, aliases = [], joining.aliases(engine.containers)
         for container in chosen:
             sizes = None
             if bool_query(request, "size"):
                 sizes = await usage.sizes(container, engine.containers, engine.images)
-            answers.append(views.summary(container, engine.images, engine.networks, sizes))
+            answers.append(
+                views.summary(container, engine.images, engine.networks, sizes, aliases.get(container.name, ()))
+            )
         return json_answer(answers)
 
     async def inspect(self, request: web.Request) -> web.StreamResponse:
