@@ -1,10 +1,12 @@
 """/images over the API and by the real docker client: answers, progress, errors in Docker's words."""
 
 import gzip
+import http.server
 import json
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -189,6 +191,43 @@ def test_what_is_wrong_is_answered_as_docker_does(
 
 
 # -- import, load, pull: progress and errors
+
+
+class _Files(http.server.BaseHTTPRequestHandler):
+    """Serves ROOT at /root.tar."""
+
+    def do_GET(self) -> None:
+        found = self.path == "/root.tar"
+        self.send_response(200 if found else 404)
+        self.end_headers()
+        self.wfile.write(ROOT if found else b"")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def web() -> Iterator[str]:
+    """The address, without scheme, of a server of files."""
+    with http.server.HTTPServer(("127.0.0.1", 0), _Files) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_an_archive_is_imported_from_an_address(engine: Daemon, web: str) -> None:
+    told = lines(engine.ask("POST", f"/images/create?fromSrc={web}/root.tar&repo=fetched", b""))
+    assert told[0] == {"status": f"Downloading from {web}/root.tar"}
+    assert engine.ask("GET", "/images/fetched/json").json["Id"].text == told[-1]["status"]
+
+
+def test_what_cannot_be_fetched_says_why(engine: Daemon, web: str) -> None:
+    told = lines(engine.ask("POST", f"/images/create?fromSrc=http://{web}/absent", b""))
+    assert told[-1]["error"] == f"failed to GET http://{web}/absent with status 404 Not Found"
+    told = lines(engine.ask("POST", "/images/create?fromSrc=http://127.0.0.1:1/x", b""))
+    assert told[-1]["error"] == 'Get "http://127.0.0.1:1/x": dial tcp 127.0.0.1:1: connect: connection refused'
 
 
 def test_an_import_ends_with_the_id(engine: Daemon) -> None:

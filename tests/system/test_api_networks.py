@@ -300,3 +300,27 @@ def test_links_on_the_default_bridge(caisd: Daemon) -> None:
         "could not get container for nope: No such container: nope"
         in caisd.docker("run", "--link", "nope", "busybox", "true").stderr
     )
+
+
+def test_links_outlive_a_new_name_of_what_they_lead_to(caisd: Daemon) -> None:
+    idle(caisd, "db")
+    caisd.docker_output("run", "-d", "--name", "app", "--link", "db:store", "busybox", "sleep", "100")
+    assert caisd.inspect("app")["HostConfig"]["Links"].value == ["/db:/app/store"]
+    (listed,) = caisd.ask("GET", '/containers/json?filters={"name":["db"]}').json.items
+    assert listed["Names"].value == ["/db", "/app/store"]
+    caisd.docker_output("rename", "db", "base")
+    idle(caisd, "db")
+    assert caisd.inspect("app")["HostConfig"]["Links"].value == ["/base:/app/store"]
+    caisd.docker_output("restart", "-t", "0", "app")
+    target = caisd.inspect("base")["NetworkSettings"]["IPAddress"].text
+    assert f"{target}\tstore" in inside(caisd, "app", "cat /etc/hosts")
+
+
+def test_a_link_leads_to_whose_network_a_container_shares(caisd: Daemon) -> None:
+    target = idle(caisd, "db")
+    caisd.docker_output("run", "-d", "--name", "beside", "--network", "container:db", "busybox", "sleep", "100")
+    assert f"{target}\tstore" in caisd.docker_output("run", "--link", "beside:store", "busybox", "cat", "/etc/hosts")
+    caisd.docker_output("run", "-d", "--name", "outside", "--network", "host", "busybox", "sleep", "100")
+    assert "conflicting options: host type networking can't be used with links" in (
+        caisd.docker("run", "--link", "outside:store", "busybox", "true").stderr
+    )

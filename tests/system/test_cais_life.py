@@ -286,6 +286,13 @@ KERNEL_MEMORY = (
 )
 
 
+def test_what_the_engine_warns_of_is_said_once(cais: Engine) -> None:
+    told = cais.docker("run", "--rm", "--oom-kill-disable", "busybox", "true").stderr
+    assert told.startswith("WARNING: OOM killer is disabled for the container, but no memory limit is set")
+    cais.client = "docker"
+    assert told == cais.docker("run", "--rm", "--oom-kill-disable", "busybox", "true").stderr
+
+
 def test_a_limit_of_kernel_memory_is_discarded_and_said_so(cais: Engine) -> None:
     done = cais.docker("run", "--rm", "--kernel-memory", "10m", "--disable-content-trust", "busybox", "echo", "ok")
     assert (done.returncode, done.stdout, done.stderr) == (0, "ok\n", KERNEL_MEMORY + "\n")

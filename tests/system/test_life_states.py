@@ -133,14 +133,14 @@ def test_updates_that_are_refused_change_nothing(caisd: Daemon) -> None:
     container = run(caisd, "sleep", "100", host_config={"Memory": 64 << 20, "NanoCpus": 500_000_000})
     where = f"/containers/{container}/update"
     prefix = f"Cannot update container {container}: "
-    assert refused(caisd, "POST", where, {"Memory": 1024}) == (400, f"{prefix}Minimum memory limit allowed is 6MB")
+    assert refused(caisd, "POST", where, {"Memory": 1024}) == (400, "Minimum memory limit allowed is 6MB")
     assert refused(caisd, "POST", where, {"Memory": 256 << 20}) == (
-        400,
+        409,
         f"{prefix}Memory limit should be smaller than already set memoryswap limit, "
         "update the memoryswap at the same time",
     )
     assert refused(caisd, "POST", where, {"CpuQuota": 50000}) == (
-        400,
+        409,
         f"{prefix}Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set",
     )
     assert refused(caisd, "POST", where, {"RestartPolicy": {"Name": "sometimes"}})[0] == 400
@@ -153,6 +153,20 @@ def test_a_container_that_does_not_run_is_updated_for_its_next_start(caisd: Daem
     assert caisd.docker_output("start", "-a", container) == "33"
 
 
+def test_a_limit_of_processes_is_taken_back_by_zero_or_less(caisd: Daemon) -> None:
+    container = run(caisd, "sleep", "100", host_config={"PidsLimit": 32})
+    for wanted, shown, in_force in ((16, 16, "16"), (0, 0, "max"), (8, 8, "8"), (-1, 0, "max"), (None, 0, "max")):
+        assert caisd.ask("POST", f"/containers/{container}/update", {"PidsLimit": wanted}).status == 200
+        assert caisd.inspect(container)["HostConfig"]["PidsLimit"].number == shown
+        assert caisd.docker_output("exec", container, "cat", "/sys/fs/cgroup/pids/pids.max") == in_force
+
+
+def test_annotations_are_in_the_list(caisd: Daemon) -> None:
+    container = create(caisd, "true", host_config={"Annotations": {"hello": "world"}})
+    (listed,) = caisd.ask("GET", f'/containers/json?all=1&filters={{"id":["{container}"]}}').json.items
+    assert listed["HostConfig"]["Annotations"].value == {"hello": "world"}
+
+
 def test_a_container_is_restarted(caisd: Daemon) -> None:
     container = run(caisd, "sh", "-c", f"echo up; {TRAPPING[2]}", host_config={"AutoRemove": True})
     first = caisd.container_pid(container)
@@ -160,3 +174,48 @@ def test_a_container_is_restarted(caisd: Daemon) -> None:
     post(caisd, container, "restart")
     assert caisd.container_pid(container) != first
     assert actions(caisd, container) == ["create", "start", "kill", "die", "stop", "start", "restart"]
+
+
+def test_a_start_takes_no_configuration_any_more(caisd: Daemon) -> None:
+    container = create(caisd, "true")
+    where = f"/containers/{container}/start"
+    assert refused(caisd, "POST", where, {"Binds": ["/tmp:/x"]}) == (
+        400,
+        "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
+    )
+    assert caisd.ask("POST", where, {}).status == 204
+
+
+def test_the_name_of_a_container_is_no_link(caisd: Daemon) -> None:
+    container = create(caisd, "true", name="linked")
+    assert refused(caisd, "DELETE", "/containers/linked?link=1") == (
+        409,
+        "Conflict, cannot remove the default link name of the container",
+    )
+    assert caisd.inspect(container)["Name"].text == "/linked"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "message"),
+    [
+        ("GET", "/nodes", 503, "This node is not a swarm manager."),
+        ("GET", "/services", 503, "This node is not a swarm manager."),
+        ("POST", "/services/create", 503, "This node is not a swarm manager."),
+        ("GET", "/secrets/x", 503, "This node is not a swarm manager."),
+        ("GET", "/swarm", 503, "This node is not a swarm manager."),
+        ("POST", "/swarm/leave", 503, "This node is not part of a swarm"),
+        ("POST", "/swarm/init", 501, "swarm is not supported by Cais (POST /swarm/init)"),
+        ("GET", "/plugins/a/b:latest/json", 404, 'plugin "a/b:latest" not found'),
+        ("DELETE", "/plugins/a/b", 404, 'plugin "a/b" not found'),
+        ("POST", "/plugins/pull", 501, "plugins are not supported by Cais (POST /plugins/pull)"),
+    ],
+)
+def test_there_is_neither_swarm_nor_plugin(caisd: Daemon, method: str, path: str, status: int, message: str) -> None:
+    code, told = refused(caisd, method, path)
+    assert code == status
+    assert told.startswith(message)
+
+
+def test_the_list_of_plugins_is_empty(caisd: Daemon) -> None:
+    assert caisd.ask("GET", "/plugins").json.value == []
+    assert caisd.docker_output("plugin", "ls", "-q") == ""

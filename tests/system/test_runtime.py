@@ -376,6 +376,27 @@ async def test_a_sysctl_that_is_none_is_refused(lab: Lab, name: str) -> None:
     assert "sysctl" in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("name", "kinds", "reason"),
+    [
+        ("vm.swappiness", ["uts", "ipc", "network"], "is not in a separate kernel namespace"),
+        ("kernel/core_pattern", ["uts", "ipc", "network"], "is not in a separate kernel namespace"),
+        ("kernel.msgmax", ["uts", "network"], "is not allowed in the hosts ipc namespace"),
+        ("net.core.somaxconn", ["uts", "ipc"], "not allowed in host network namespace"),
+    ],
+)
+async def test_a_sysctl_of_the_host_is_neither_set_nor_ignored(
+    lab: Lab, name: str, kinds: list[str], reason: str
+) -> None:
+    path = "/proc/sys/" + name.replace(".", "/")
+    before = text_of(path)
+    with pytest.raises(StartFailed) as caught:
+        namespaces = [{"type": kind} for kind in ["mount", "pid", *kinds]]
+        await lab.start(["true"], linux={"sysctl": {name: before}, "namespaces": namespaces})
+    assert caught.value.message == f'sysctl "{name}" {reason}'
+    assert text_of(path) == before
+
+
 async def test_masked_paths_are_the_null_device_or_empty(lab: Lab) -> None:
     script = (
         "for p in /proc/keys /proc/timer_list /proc/interrupts; do stat -L -c '%t:%T' $p; wc -c < $p; done; "

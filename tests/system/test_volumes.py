@@ -315,6 +315,7 @@ def test_prune(caisd: Daemon) -> None:
     assert [name.text for name in answer["VolumesDeleted"].items] == ["two"]
     assert answer["SpaceReclaimed"].number == 5000
     assert [name.text for name in caisd.ask("POST", "/v1.41/volumes/prune").json["VolumesDeleted"].items] == ["one"]
+    assert len(caisd.ask("POST", "/volumes/prune").json["VolumesDeleted"]) == 0
 
 
 @pytest.mark.parametrize("client", ["docker", "cais"])

@@ -4,7 +4,7 @@ import pytest
 
 from cais.engine import adjust
 from cais.engine.models import HostConfig, UpdateRequest
-from cais.errors import InvalidArgument
+from cais.errors import Conflict, InvalidArgument
 from tests.unit.test_spec import HOST
 
 MIB = 1 << 20
@@ -24,7 +24,7 @@ def test_memory_and_swap_are_set_together() -> None:
 
 
 def test_more_memory_than_swap_is_refused() -> None:
-    with pytest.raises(InvalidArgument, match="already set memoryswap limit"):
+    with pytest.raises(Conflict, match="already set memoryswap limit"):
         adjust.merged(HostConfig(Memory=64 * MIB, MemorySwap=128 * MIB), UpdateRequest(Memory=256 * MIB), HOST)
 
 
@@ -37,5 +37,5 @@ def test_of_annotations_only_our_own_can_be_updated() -> None:
 
 
 def test_cpus_and_quota_exclude_each_other() -> None:
-    with pytest.raises(InvalidArgument, match="CPU Period cannot be updated as NanoCPUs has already been set"):
+    with pytest.raises(Conflict, match="CPU Period cannot be updated as NanoCPUs has already been set"):
         adjust.merged(HostConfig(NanoCpus=1_000_000_000), UpdateRequest(CpuPeriod=10000), HOST)

@@ -92,5 +92,10 @@ def test_a_body_that_does_not_fit_is_refused(body: bytes) -> None:
         http.decode(body, CreateRequest)
 
 
+def test_nothing_may_follow_the_document() -> None:
+    with pytest.raises(InvalidArgument, match=r"^invalid JSON: unexpected content after JSON$"):
+        http.decode(b"{} more", CreateRequest)
+
+
 def test_messages_are_the_errors_own() -> None:
     assert http.status_of(NotFound("No such container: x")) == 404

@@ -285,3 +285,8 @@ def test_a_bad_environment_file_is_refused(tmp_path: Path, content: bytes, messa
     file = tmp_path / "env"
     file.write_bytes(content)
     assert error("--env-file", str(file)) == f"invalid env file ({file}): {message}"
+
+
+@pytest.mark.parametrize("flag", ["--env-file", "--label-file"])
+def test_a_folder_is_no_environment_file(tmp_path: Path, flag: str) -> None:
+    assert error(flag, str(tmp_path)) == f"invalid env file ({tmp_path}): read {tmp_path}: is a directory"

@@ -216,6 +216,18 @@ def test_archives_are_loaded_and_imported(canned: CannedEngine, tmp_path: Path, 
     assert capfd.readouterr().out == f"Loaded image: x:1\n{ID}\n{ID}\n"
 
 
+@pytest.mark.parametrize("command", [["load", "-i"], ["import"]], ids=str)
+def test_a_folder_is_no_archive(command: list[str], canned: CannedEngine, tmp_path: Path, capfd: Capture) -> None:
+    canned.answers["GET /_ping"] = answer("200 OK", b"OK")
+    assert run([*command, str(tmp_path)]) == 1
+    assert capfd.readouterr().err == f"read {tmp_path}: is a directory\n"
+
+
+def test_what_follows_the_source_of_a_tag_is_its_target(canned: CannedEngine, capfd: Capture) -> None:
+    assert run(["tag", "x", "-y"]) == 1
+    assert capfd.readouterr().err.startswith('Error parsing reference: "-y" is not a valid repository/tag')
+
+
 def test_only_some_platforms_of_an_image_are_removed(canned: CannedEngine, capfd: Capture) -> None:
     canned.answers["DELETE /images/x"] = [{"Deleted": ID}]
     assert run(["rmi", "--platform", "linux/amd64,linux/arm64", "--platform", "linux/s390x", "x"]) == 0

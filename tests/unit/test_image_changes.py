@@ -87,6 +87,7 @@ def test_a_change_may_have_several_lines() -> None:
         ("FOO x", "foo is not a valid change command"),
         ("RUN x", "run is not a valid change command"),
         ("ENV", "ENV requires at least one argument"),
+        ("WORKDIR", "WORKDIR requires exactly one argument"),
         ("ENV a", "ENV must have two arguments"),
         ("LABEL a", "LABEL must have two arguments"),
         ("ENV =x", "ENV names can not be blank"),

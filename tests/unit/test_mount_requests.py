@@ -95,7 +95,7 @@ def test_what_is_refused(request_: dict[str, Any], says: str) -> None:
 
 
 def test_an_unknown_driver_is_not_found() -> None:
-    with pytest.raises(NotFound, match='error looking up volume plugin foo: plugin "foo" not found'):
+    with pytest.raises(NotFound, match='create data: error looking up volume plugin foo: plugin "foo" not found'):
         _parse(Type="volume", Source="data", Target="/x", VolumeOptions={"DriverConfig": {"Name": "foo"}})
 
 
@@ -154,7 +154,10 @@ def test_a_destination_may_be_given_once(hc: HostConfig) -> None:
     [
         (HostConfig(VolumesFrom=["nope"]), "No such container: nope"),
         (HostConfig(VolumesFrom=["other:foo"]), "invalid mode: foo"),
-        (HostConfig(Binds=["data:/b"], VolumeDriver="foo"), 'plugin "foo" not found'),
+        (
+            HostConfig(Binds=["data:/b"], VolumeDriver="foo"),
+            'create data: error looking up volume plugin foo: plugin "foo" not found',
+        ),
     ],
     ids=str,
 )
@@ -162,3 +165,7 @@ def test_what_cannot_be_mounted(hc: HostConfig, says: str) -> None:
     with pytest.raises(CaisError) as error:
         _mounts(hc)
     assert says in error.value.message
+
+
+def test_the_driver_of_volumes_says_nothing_about_folders_of_the_host() -> None:
+    assert _mounts(HostConfig(Binds=["/tmp:/b"], VolumeDriver="foo"))["/b"].Source == "/tmp"

@@ -66,5 +66,5 @@ def test_a_moment_is_a_time_a_number_or_a_duration_ago() -> None:
     assert parse_moment_ns("5.000000001", now) == 5 * SECOND + 1
     assert parse_moment_ns("1970-01-01T00:00:07Z", now) == 7 * SECOND
     assert parse_moment_ns("10s", now) == 990 * SECOND
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(InvalidArgument, match='failed to parse value as time or duration: "soon"'):
         parse_moment_ns("soon", now)

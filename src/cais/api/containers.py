@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from typing import Final
 
 from aiohttp import web
 
@@ -20,7 +21,7 @@ from cais.api.http import (
     read_json,
     text_query,
 )
-from cais.engine import listing, usage, views
+from cais.engine import joining, listing, usage, views
 from cais.engine.attach import AttachOptions, parse_detach_keys
 from cais.engine.container import Condition, Container
 from cais.engine.engine import Engine
@@ -29,7 +30,10 @@ from cais.engine.models import CreateRequest, UpdateRequest
 from cais.engine.tasks import Tasks
 from cais.engine.times import parse_moment_ns
 from cais.engine.top import DEFAULT_ARGUMENTS, top
-from cais.errors import InvalidArgument, Unsupported
+from cais.errors import Conflict, InvalidArgument
+
+# What clients send where they have nothing to say: "{}", "null". Docker's own limit.
+_LONGEST_EMPTY_BODY: Final = 7
 
 
 class ContainerHandlers:
@@ -86,12 +90,14 @@ class ContainerHandlers:
             show_all=bool_query(request, "all"),
             limit=int_query(request, "limit", 0),
         )
-        answers = []
+        answers, aliases = [], joining.aliases(engine.containers)
         for container in chosen:
             sizes = None
             if bool_query(request, "size"):
                 sizes = await usage.sizes(container, engine.containers, engine.images)
-            answers.append(views.summary(container, engine.images, engine.networks, sizes))
+            answers.append(
+                views.summary(container, engine.images, engine.networks, sizes, aliases.get(container.name, ()))
+            )
         return json_answer(answers)
 
     async def inspect(self, request: web.Request) -> web.StreamResponse:
@@ -117,6 +123,10 @@ class ContainerHandlers:
         """POST /containers/{id}/start"""
         if text_query(request, "checkpoint") or text_query(request, "checkpoint-dir"):
             raise InvalidArgument("checkpoint is only supported in experimental mode")
+        if (request.content_length or 0) > _LONGEST_EMPTY_BODY or "Transfer-Encoding" in request.headers:
+            raise InvalidArgument(
+                "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24"
+            )
         await self._engine.lifecycle.start(self._find(request))
         return empty_answer()
 
@@ -171,7 +181,7 @@ class ContainerHandlers:
         """DELETE /containers/{id}"""
         container = self._find(request)
         if bool_query(request, "link"):
-            raise Unsupported("links are not supported yet by Cais")
+            raise Conflict("Conflict, cannot remove the default link name of the container")
         force, volumes = bool_query(request, "force"), bool_query(request, "v")
         await self._engine.lifecycle.remove(container, force, request.match_info["id"], volumes=volumes)
         return empty_answer()

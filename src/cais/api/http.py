@@ -190,7 +190,8 @@ def decode(body: bytes, kind: type[T]) -> T:
     except msgspec.ValidationError as error:
         raise InvalidArgument(f"invalid JSON: {error}") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise InvalidArgument(f"invalid JSON: {error}") from None
+        trailing = "trailing characters" in str(error)
+        raise InvalidArgument(f"invalid JSON: {'unexpected content after JSON' if trailing else error}") from None
 
 
 def plain_headers(extra: Mapping[str, str] | None = None) -> dict[str, str]:

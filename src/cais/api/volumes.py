@@ -61,7 +61,7 @@ class VolumeHandlers:
         """POST /volumes/prune"""
         everything = api_version(request) < PRUNES_ANONYMOUS
         pruned = await self._volumes.prune(filters_query(request), everything=everything)
-        return json_answer({"VolumesDeleted": pruned.names or None, "SpaceReclaimed": pruned.bytes})
+        return json_answer({"VolumesDeleted": pruned.names, "SpaceReclaimed": pruned.bytes})
 
 
 def shown(volume: Volume) -> Json:

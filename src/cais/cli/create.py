@@ -89,8 +89,6 @@ def create_container(engine: Engine, settings: Settings, given: Parsed, config: 
     """Create a container as `given` says; its id. Raises CaisError and CommandError."""
     check_restarts_unhealthy(engine, given)
     host = config["HostConfig"]
-    if host.get("OomKillDisable") and not host.get("Memory"):
-        err("WARNING: Disabling the OOM killer on containers without setting a '-m/--memory' limit may be dangerous.")
     for address in host["Dns"]:
         if address.startswith("127.") or address == "::1":
             err(f"WARNING: Localhost DNS ({address}) may fail in containers.")

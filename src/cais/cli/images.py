@@ -114,4 +114,6 @@ RMI = Command(
     1,
     completes="image",
 )
-TAG = Command("SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]", "image tag, tag", (), _tag, 2, 2, completes="image")
+TAG = Command(
+    "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]", "image tag, tag", (), _tag, 2, 2, interspersed=False, completes="image"
+)

@@ -35,6 +35,8 @@ def _lines(path: str) -> list[str]:
     try:
         with open(path, "rb") as file:
             raw = file.read().split(b"\n")
+    except IsADirectoryError:
+        raise ValueError(f"invalid env file ({path}): read {path}: is a directory") from None
     except OSError as error:
         raise ValueError(f"open {path}: {(error.strerror or str(error)).lower()}") from error
     found = []

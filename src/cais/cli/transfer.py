@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from cais.cli.archive_file import write_archive
 from cais.cli.command import Command, CommandError, Invocation
@@ -31,9 +32,13 @@ def _save(call: Invocation) -> int:
 
 def _opened(path: str) -> int:
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        archive = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise CommandError(f"open {path}: {(error.strerror or str(error)).lower()}") from error
+    if stat.S_ISDIR(os.fstat(archive).st_mode):
+        os.close(archive)
+        raise CommandError(f"read {path}: is a directory")
+    return archive
 
 
 def _load(call: Invocation) -> int:

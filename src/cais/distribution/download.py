@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Final
 
+from cais.distribution.registry_errors import unreachable
 from cais.errors import InvalidArgument, Unavailable
 
 _CONNECT_SECONDS: Final = 30
@@ -20,12 +21,13 @@ async def download(address: str) -> AsyncIterator[bytes]:
         address = f"http://{address}"
     if not address.startswith(("http://", "https://")):
         raise InvalidArgument(f"import {address[:200]!r}: only http and https addresses are supported")
+    printed = address[:200]
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS)
     try:
         async with aiohttp.ClientSession(timeout=timeout) as session, session.get(address) as answer:
             if answer.status >= 400:
-                raise Unavailable(f"download {address[:200]!r}: {answer.status} {answer.reason}")
+                raise Unavailable(f"failed to GET {printed} with status {answer.status} {answer.reason}")
             async for chunk in answer.content.iter_any():
                 yield chunk
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise Unavailable(f"download {address[:200]!r}: {error}") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise Unavailable(str(unreachable("GET", printed, error))) from error

@@ -23,7 +23,7 @@ from cais.runtime.errors import StartFailed
 
 _LIMITS: Final = (
     "BlkioWeight", "CpuShares", "CpuPeriod", "CpuQuota", "CpuRealtimePeriod", "CpuRealtimeRuntime", "NanoCpus",
-    "CpusetCpus", "CpusetMems", "Memory", "MemoryReservation", "MemorySwap", "PidsLimit",
+    "CpusetCpus", "CpusetMems", "Memory", "MemoryReservation", "MemorySwap",
 )  # fmt: skip
 
 
@@ -90,8 +90,8 @@ class Adjustments:
             before = container.record.host_config
             try:
                 after, warnings = merged(before, request, self._host)
-            except InvalidArgument as error:
-                raise InvalidArgument(f"Cannot update container {container.id}: {error.message}") from error
+            except Conflict as error:
+                raise Conflict(f"Cannot update container {container.id}: {error.message}") from error
             if container.running:
                 await self._change_groups(container, before, after)
             container.record.host_config = after
@@ -125,21 +125,23 @@ class Adjustments:
 def merged(before: HostConfig, request: UpdateRequest, host: Host) -> tuple[HostConfig, list[str]]:
     """A container's configuration with what the request changes of it, checked; and warnings for the user.
 
-    Raises InvalidArgument, Unsupported.
+    Raises InvalidArgument, Unsupported, and Conflict for what does not go with what the container has.
     """
     after = msgspec.structs.replace(before)
     _check_processors(before, request)
-    refuse(
+    _conflict(
         request.Memory > 0 and request.MemorySwap == 0 and 0 < before.MemorySwap < request.Memory,
         "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
     )
     for name in _LIMITS:
         if getattr(request, name):
             setattr(after, name, getattr(request, name))
+    if request.PidsLimit is not None:
+        after.PidsLimit = request.PidsLimit
     policy = request.restart_policy
     if policy.Name:
         restarts.check(policy)
-        refuse(
+        _conflict(
             before.AutoRemove and policy.Name != "no",
             "Restart policy cannot be updated because AutoRemove is enabled for the container",
         )
@@ -154,6 +156,8 @@ def merged(before: HostConfig, request: UpdateRequest, host: Host) -> tuple[Host
     limits.memory(after, host, warnings)
     limits.cpu(after, host)
     limits.processes_and_io(after, host, warnings)
+    # a limit that was taken back is 0, not missing
+    after.PidsLimit = before.PidsLimit if request.PidsLimit is None else max(request.PidsLimit, 0)
     return after, warnings
 
 
@@ -173,14 +177,19 @@ def difference(before: HostConfig, after: HostConfig) -> spec.Json:
 
 def _check_processors(before: HostConfig, request: HostConfig) -> None:
     for name, words in (("CpuPeriod", "CPU Period"), ("CpuQuota", "CPU Quota")):
-        refuse(
+        _conflict(
             request.NanoCpus > 0 and getattr(before, name) > 0,
             f"Conflicting options: Nano CPUs cannot be updated as {words} has already been set",
         )
-        refuse(
+        _conflict(
             getattr(request, name) > 0 and before.NanoCpus > 0,
             f"Conflicting options: {words} cannot be updated as NanoCPUs has already been set",
         )
+
+
+def _conflict(wrong: bool, message: str) -> None:
+    if wrong:
+        raise Conflict(message)
 
 
 def _monitor(container: Container) -> Monitor:

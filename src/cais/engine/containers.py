@@ -256,6 +256,11 @@ class Containers:
                 del self._ids_by_name[new]
                 raise
             del self._ids_by_name[old]
+        for other in self:
+            hc = other.record.host_config
+            if hc.Links and (links := joining.renamed(hc.Links, old, new)) != hc.Links:
+                hc.Links = links
+                self.save(other)
         self._events.emit("container", "rename", container.id, container.event_attributes(oldName=f"/{old}"))
 
     async def discard(self, container: Container, *, volumes: bool = False) -> None:

@@ -40,6 +40,7 @@ from cais.engine.text import reason
 from cais.errors import CaisError, InvalidArgument, NotFound
 from cais.runtime import plan as runtime_plan
 from cais.runtime import spec as runtime_spec
+from cais.runtime import sysctls as runtime_sysctls
 from cais.runtime import users
 from cais.runtime.cgroups import CgroupError
 from cais.runtime.errors import Reason, StartFailed
@@ -168,6 +169,8 @@ class _Planner:
             _check_profile(record)
         with self._step("mounts"):
             runtime_plan.of_spec(runtime_spec.parse(config))
+        with self._step("sysctls"):
+            runtime_sysctls.check(runtime_spec.parse(config))
         mounts = explain_planned.mounts(record, config)
         covered = [item.destination for item in mounts if item.origin == "user"]
         user, path = self._look_inside(start, covered)

@@ -174,7 +174,9 @@ class HealthChecks:
             exit_code = _NO_PROCESS if item.exit_code is None else item.exit_code
             text = _shortened(output)
         except TimeoutError:
-            text = f"Health check exceeded timeout ({_duration(timeout_seconds)}): {_shortened(output)}"
+            text = f"Health check exceeded timeout ({_duration(timeout_seconds)})"
+            if output:
+                text += f": {_shortened(output)}"
         except CaisError as error:
             text = error.message
         finally:

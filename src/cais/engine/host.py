@@ -31,6 +31,7 @@ class Host:
     inherited_oom_score: int = 0
     apparmor: bool = False
     selinux: bool = False
+    memory_nodes: int = 1
 
     @property
     def unified_cgroups(self) -> bool:
@@ -56,6 +57,7 @@ def read_host() -> Host:
         inherited_oom_score=int(_text("/proc/self/oom_score_adj").strip() or "0"),
         apparmor=_text("/sys/module/apparmor/parameters/enabled").startswith("Y"),
         selinux=os.path.exists("/sys/fs/selinux/enforce"),
+        memory_nodes=len(glob.glob("/sys/devices/system/node/node[0-9]*")) or 1,
     )
 
 

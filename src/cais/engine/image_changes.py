@@ -41,6 +41,9 @@ def _lines(text: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
+_ONE_ARGUMENT: Final = frozenset({"stopsignal", "user", "workdir"})
+
+
 class _Changes:
     def __init__(self, config: ContainerConfig) -> None:
         self.config = config
@@ -51,7 +54,8 @@ class _Changes:
         if instruction is None:
             raise InvalidArgument(f"{name.lower()[:100]} is not a valid change command")
         if not rest and name.lower() not in ("cmd", "entrypoint"):
-            raise InvalidArgument(f"{name.upper()} requires at least one argument")
+            wanted = "exactly" if name.lower() in _ONE_ARGUMENT else "at least"
+            raise InvalidArgument(f"{name.upper()} requires {wanted} one argument")
         self.config = instruction(self, rest)
 
     def cmd(self, rest: str) -> ContainerConfig:

@@ -4,16 +4,19 @@ A container that joins another needs it only while it starts; what it has joined
 (a PID namespace excepted, which ends with its first process).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
 from cais.engine.container import Container
+from cais.engine.limits import refuse
 from cais.engine.models import HostConfig, Record, Status
+from cais.engine.modes import HOST_AND_LINKS
 from cais.engine.spec import Joined
 from cais.errors import Conflict, InvalidArgument, NotFound
 
 CONTAINER: Final = "container:"
+_WITH_LINKS: Final = frozenset({"", "default", "bridge", "none"})
 
 # the option, the namespace's name in the OCI config and in /proc, and what messages call it
 _MODES: Final = (
@@ -53,13 +56,45 @@ def resolve(hc: HostConfig, containers: Known) -> None:
 
 
 def check_links(hc: HostConfig, containers: Known) -> None:
-    """Raises InvalidArgument for a link to a container that does not exist."""
+    """Raises InvalidArgument for a link to a container that does not exist, or that has the host's network."""
     for link in hc.Links or ():
         name = link_parts(link)[0]
         try:
-            containers.find(name)
+            other = network_owner(containers.find(name), containers)
         except NotFound as error:
             raise InvalidArgument(f"could not get container for {name}: {error.message}") from error
+        refuse(other.record.host_config.NetworkMode == "host", HOST_AND_LINKS)
+
+
+def network_owner(container: Container, containers: Known) -> Container:
+    """The container whose network this one has: itself, or another. Raises NotFound when that one is gone."""
+    while name := partner(container.record.host_config.NetworkMode):
+        container = containers.find(name)
+    return container
+
+
+def shown_links(record: Record) -> list[str] | None:
+    """The links of the default bridge as inspect shows them; those of other networks are the endpoints'."""
+    hc = record.host_config
+    if not hc.Links or hc.NetworkMode not in _WITH_LINKS:
+        return None
+    return [f"/{name}:/{record.name}/{alias}" for name, alias in map(link_parts, hc.Links)]
+
+
+def aliases(containers: Iterable[Container]) -> dict[str, list[str]]:
+    """What links call containers, as `/OTHER/ALIAS`, by their names."""
+    found: dict[str, list[str]] = {}
+    for container in containers:
+        for link in shown_links(container.record) or ():
+            name, _, alias = link.partition(":")
+            found.setdefault(name.removeprefix("/"), []).append(alias)
+    return found
+
+
+def renamed(links: list[str], old: str, new: str) -> list[str]:
+    """The links, where the container that was called `old` is called `new`."""
+    parts = map(link_parts, links)
+    return [f"{new}:{alias}" if name == old else link for link, (name, alias) in zip(links, parts, strict=True)]
 
 
 def link_parts(link: str) -> tuple[str, str]:

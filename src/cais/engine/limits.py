@@ -44,6 +44,7 @@ def memory(hc: HostConfig, host: Host, warnings: list[str]) -> None:
     limit, swap = hc.Memory, hc.MemorySwap
     refuse(limit < 0 or hc.MemoryReservation < 0 or swap < -1, "invalid memory limit: it must not be negative")
     refuse(0 < limit < MIN_MEMORY_BYTES, "Minimum memory limit allowed is 6MB")
+    refuse(0 < hc.MemoryReservation < MIN_MEMORY_BYTES, "Minimum memory reservation allowed is 6MB")
     refuse(0 < swap < limit, "Minimum memoryswap limit should be larger than memory limit, see usage")
     refuse(
         limit == 0 and swap > 0, "You should always set the Memory limit when using Memoryswap limit, see usage"
@@ -130,12 +131,19 @@ def cpu(hc: HostConfig, host: Host) -> None:
 def _cpuset(hc: HostConfig, host: Host) -> None:
     for kind, value in (("cpus", hc.CpusetCpus), ("mems", hc.CpusetMems)):
         if value:
-            refuse(not _CPU_LIST.fullmatch(value), f"Invalid value {printable(value)} for cpuset {kind}")
+            shown = printable(value)
+            refuse(not _CPU_LIST.fullmatch(value), f"Invalid value {shown} for cpuset {kind}: invalid format: {shown}")
             require(host.features.cpuset, f"cpuset {kind} are", "it has no cpuset cgroup")
-    cpus = os.cpu_count() or 1
+    _available("CPUs", hc.CpusetCpus, os.cpu_count() or 1)
+    _available("memory nodes", hc.CpusetMems, host.memory_nodes)
+
+
+def _available(what: str, wanted: str, count: int) -> None:
+    """Raises InvalidArgument when a list names more than there is."""
+    last = f"0-{count - 1}" if count > 1 else "0"
     refuse(
-        any(int(number) >= cpus for number in re.findall(r"\d+", hc.CpusetCpus)),
-        f"Requested CPUs are not available - requested {hc.CpusetCpus}, available: 0-{cpus - 1}",
+        any(int(number) >= count for number in re.findall(r"\d+", wanted)),
+        f"Requested {what} are not available - requested {wanted}, available: {last}",
     )
 
 

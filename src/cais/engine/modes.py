@@ -7,6 +7,9 @@ from cais.engine.models import CreateRequest, HostConfig
 from cais.engine.text import printable
 
 _CONTAINER: Final = "container:"
+HOST_AND_LINKS: Final = (
+    "conflicting options: host type networking can't be used with links. This would result in undefined behavior"
+)
 _IPC: Final = frozenset({"private", "shareable", "none", "host"})
 
 
@@ -20,7 +23,7 @@ def check(hc: HostConfig, request: CreateRequest) -> None:
     refuse(hc.UTSMode == "host" and bool(request.Hostname), "conflicting options: hostname and the UTS mode")
     refuse(
         hc.NetworkMode == "host" and bool(hc.Links),
-        "conflicting options: host type networking can't be used with links. This would result in undefined behavior",
+        HOST_AND_LINKS,
     )
     if hc.NetworkMode.startswith(_CONTAINER):
         _shared_network(hc, request)

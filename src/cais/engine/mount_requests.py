@@ -159,7 +159,8 @@ def _volume(request: _Request, target: str) -> MountPoint:
     driver = options.DriverConfig or _DriverConfig()
     if driver.Name not in {"", DRIVER}:
         shown = printable(driver.Name)
-        raise NotFound(f'error looking up volume plugin {shown}: plugin "{shown}" not found')
+        operation = f"create {printable(request.Source)}: " if request.Source else ""
+        raise NotFound(f'{operation}error looking up volume plugin {shown}: plugin "{shown}" not found')
     _check_subpath("volume", options.Subpath)
     if not request.Source and options.Subpath:
         _refuse("volume", "must not set Subpath when using anonymous volumes")

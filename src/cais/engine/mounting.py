@@ -1,7 +1,7 @@
 """Which mounts a new container has, of all that speaks of them: other containers, binds, mounts, and its image."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Sized
 from typing import Protocol
 
 from cais.engine.container import Container
@@ -9,6 +9,7 @@ from cais.engine.models import ContainerConfig, HostConfig, MountOptions, MountP
 from cais.engine.mount_requests import parse_mounts
 from cais.engine.mounts import anonymous_volume, check_mode, clean, parse_binds
 from cais.engine.text import printable
+from cais.engine.volume import DRIVER
 from cais.errors import InvalidArgument, NotFound
 
 
@@ -37,10 +38,10 @@ def mounts_of(
             by_target[mount.Destination] = mount
     tmpfs = {clean(path) for path in (hc.Tmpfs if isinstance(hc.Tmpfs, dict) else ())}
     requests = hc.Mounts if isinstance(hc.Mounts, list) else []
-    if hc.VolumeDriver not in {"", "local"} and hc.Binds:
-        driver = printable(hc.VolumeDriver)
-        raise NotFound(f'error looking up volume plugin {driver}: plugin "{driver}" not found')
-    own = [*parse_binds(hc.Binds or ()), *parse_mounts(requests, image_of, os.path.lexists)]
+    binds = parse_binds(hc.Binds or ())
+    if hc.VolumeDriver not in {"", DRIVER}:
+        _check_driver(hc.VolumeDriver, [mount.Name for mount in binds if mount.Type == "volume"], config.Volumes or {})
+    own = [*binds, *parse_mounts(requests, image_of, os.path.lexists)]
     _check_unique([*tmpfs, *(mount.Destination for mount in own)])
     by_target |= {mount.Destination: mount for mount in own}
     for target in map(_declared, config.Volumes or {}):
@@ -50,6 +51,16 @@ def mounts_of(
         if mount.Type == "volume":
             mount.Source = mount_point(mount.Name)
     return list(by_target.values())
+
+
+def _check_driver(driver: str, named: Sequence[str], anonymous: Sized) -> None:
+    """Raises NotFound when a volume would be made by the driver: there are no plugins."""
+    shown = printable(driver)
+    missing = f'error looking up volume plugin {shown}: plugin "{shown}" not found'
+    if named:
+        raise NotFound(f"create {printable(named[0])}: {missing}")
+    if anonymous:
+        raise NotFound(missing)
 
 
 def _check_unique(targets: list[str]) -> None:

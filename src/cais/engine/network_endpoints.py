@@ -27,7 +27,7 @@ from cais.engine.networks import Networks
 from cais.engine.resolvconf import Kind
 from cais.engine.tasks import Tasks
 from cais.engine.text import reason
-from cais.errors import CaisError, Conflict, Forbidden, Internal, InvalidArgument
+from cais.errors import CaisError, Conflict, Forbidden, Internal, InvalidArgument, NotFound
 from cais.network import ipam
 from cais.network.dns.resolver import Resolver
 from cais.network.firewall import Forward
@@ -301,7 +301,7 @@ class Endpoints:
         for link in container.record.host_config.Links or ():
             name, alias = joining.link_parts(link)
             other = self._containers.find_or_none(name)
-            endpoint = other.record.endpoints.get("bridge") if other is not None else None
+            endpoint = self._bridged(other) if other is not None else None
             if other is None or endpoint is None or endpoint.live is None:
                 if not starting:
                     continue
@@ -309,6 +309,13 @@ class Endpoints:
             addresses = [endpoint.live.ipv4] if endpoint.live.ipv4 else []
             found.append(etcfiles.Link(alias, other.name, other.record.config.Hostname, addresses))
         return found
+
+    def _bridged(self, container: Container) -> Endpoint | None:
+        """What a container has on the default bridge, by itself or through another whose network it shares."""
+        try:
+            return joining.network_owner(container, self._containers).record.endpoints.get("bridge")
+        except NotFound:
+            return None
 
     # Steps
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
 from cais.errors import InvalidArgument
-from cais.gotext import NANOSECONDS
+from cais.gotext import NANOSECONDS, go_quote
 
 _SECOND: Final = 1_000_000_000
 _EXA: Final = 10**18
@@ -62,7 +62,12 @@ def parse_moment_ns(text: str, now_ns: int) -> int:
     if found is not None:
         return int(found[1]) * _SECOND + int((found[2] or "").ljust(9, "0"))
     moment_ns = parse_time_ns(text)
-    return now_ns - parse_duration_ns(text) if moment_ns is None else moment_ns
+    if moment_ns is not None:
+        return moment_ns
+    try:
+        return now_ns - parse_duration_ns(text)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"failed to parse value as time or duration: {go_quote(text)}") from error
 
 
 def _zone(text: str | None) -> timezone:

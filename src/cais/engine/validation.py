@@ -6,6 +6,7 @@ paths. Errors are in Docker's words. What is possible but not carried out yet is
 
 import re
 from collections.abc import Iterable
+from ipaddress import ip_address
 from typing import Final
 
 from cais.engine import capabilities, limits, logoptions, modes, mounts, network_ports, restarts, unsupported
@@ -27,7 +28,7 @@ READONLY_PATHS: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/pr
 _HOSTNAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PORT: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(?:tcp|udp|sctp))?")
 _DEVICE_RULE: Final = re.compile(r"[acb] (\d+|\*):(\d+|\*) [rwm]{1,3}")
-_EXTRA_HOST: Final = re.compile(r"[A-Za-z0-9._-]+:[0-9A-Fa-f:.\[\]]+")
+_EXTRA_HOST: Final = re.compile(r"[A-Za-z0-9._-]+:[^\s]+")
 _DNS: Final = re.compile(r"[A-Za-z0-9._:%-]+")
 
 
@@ -52,6 +53,10 @@ def normalise(request: CreateRequest, host: Host) -> list[str]:
         refuse(name.lower() != "size", f"Unknown option {printable(name)}")
         refuse(True, "--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
     _confinement(hc, host)
+    refuse(
+        isinstance(hc.Annotations, dict) and "" in hc.Annotations,
+        "invalid Annotations: the empty string is not permitted as an annotation key",
+    )
     mounts.check_tmpfs(hc.Tmpfs if isinstance(hc.Tmpfs, dict) else {})
     hc.MaskedPaths, hc.ReadonlyPaths = _hidden_paths(hc)
     return warnings
@@ -158,9 +163,22 @@ def _network(hc: HostConfig, warnings: list[str]) -> None:
             not entry.endswith(":host-gateway") and not _EXTRA_HOST.fullmatch(entry),
             f'bad format for add-host: "{printable(entry)}"',
         )
+        address = entry.partition(":")[2]
+        refuse(
+            address != "host-gateway" and not _is_address(address.strip("[]")),
+            f'invalid IP address in add-host: "{printable(address)}"',
+        )
     for kind, values in (("dns", hc.Dns), ("dns-search", hc.DnsSearch), ("dns-opt", hc.DnsOptions)):
         for value in values or ():
             refuse(not _DNS.fullmatch(value), f'bad format for {kind}: "{printable(value)}"')
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _hidden_paths(hc: HostConfig) -> tuple[list[str] | None, list[str] | None]:

@@ -1,14 +1,17 @@
 """Containers, execs and networks of containers as the API shows them when they are inspected."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from cais.engine import etcfiles, network_ports, network_views, starting
+import msgspec
+
+from cais.engine import etcfiles, joining, network_ports, network_views, starting
 from cais.engine.container import Container
 from cais.engine.containers import Containers
 from cais.engine.execs import Exec
 from cais.engine.images import Images
 from cais.engine.listing import mount_points, status_text
-from cais.engine.models import Health, Status, strings, timestamp
+from cais.engine.models import Health, HostConfig, Status, strings, timestamp
 from cais.engine.networks import Networks
 from cais.engine.security import parse_security_options
 from cais.engine.settings import Settings
@@ -54,7 +57,7 @@ def inspect(
         "ProcessLabel": "",
         "AppArmorProfile": parse_security_options(record.host_config.SecurityOpt or ()).apparmor,
         "ExecIDs": [item.id for item in container.execs.values() if item.running] or None,
-        "HostConfig": record.host_config,
+        "HostConfig": msgspec.structs.replace(record.host_config, Links=joining.shown_links(record)),
         "GraphDriver": _graph_driver(container, containers, images, settings),
         "Mounts": mount_points(record.mounts),
         "Config": record.config,
@@ -103,14 +106,16 @@ def _health(health: Health) -> Json:
     }
 
 
-def summary(container: Container, images: Images, known: Networks, sizes: Sizes | None = None) -> Json:
-    """ContainerSummary, as `ps` shows it."""
+def summary(
+    container: Container, images: Images, known: Networks, sizes: Sizes | None = None, aliases: Sequence[str] = ()
+) -> Json:
+    """ContainerSummary, as `ps` shows it. aliases: what links of others call it, see `joining.aliases`."""
     if container.monitor is not None:
         container.monitor.poll()
     record = container.record
     answer: Json = {
         "Id": record.id,
-        "Names": [f"/{record.name}"],
+        "Names": [f"/{record.name}", *aliases],
         "Image": _image_name(container, images),
         "ImageID": record.image_id,
         "Command": " ".join([record.path, *(_quoted(argument) for argument in record.args)]),
@@ -119,7 +124,7 @@ def summary(container: Container, images: Images, known: Networks, sizes: Sizes 
         "Labels": record.config.labels,
         "State": container.status,
         "Status": status_text(container),
-        "HostConfig": {"NetworkMode": record.host_config.NetworkMode},
+        "HostConfig": _host_summary(record.host_config),
         "NetworkSettings": {"Networks": network_views.endpoints(container, known)},
         "Mounts": mount_points(record.mounts),
     }
@@ -127,6 +132,12 @@ def summary(container: Container, images: Images, known: Networks, sizes: Sizes 
         answer["SizeRw"] = sizes.own
         answer["SizeRootFs"] = sizes.total
     return answer
+
+
+def _host_summary(hc: HostConfig) -> Json:
+    """What the list of containers shows of the HostConfig."""
+    annotations = {"Annotations": hc.Annotations} if isinstance(hc.Annotations, dict) and hc.Annotations else {}
+    return {"NetworkMode": hc.NetworkMode, **annotations}
 
 
 def inspect_exec(item: Exec) -> Json:
@@ -147,7 +158,7 @@ def inspect_exec(item: Exec) -> Json:
         "OpenStdin": config.AttachStdin,
         "OpenStderr": config.AttachStderr,
         "OpenStdout": config.AttachStdout,
-        "CanRemove": item.exit_code is not None,
+        "CanRemove": False,  # what Docker finds so is gone a little later
         "ContainerID": item.container.id,
         "DetachKeys": config.DetachKeys,
         "Pid": item.pid,

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Final, TypeVar
 
-from cais.errors import Unavailable
+from cais.errors import CaisError, Unavailable
 
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ class Pipe:
         self._error: Exception | None = None
 
     async def fill(self, body: AsyncIterator[bytes]) -> None:
-        """Pass on all of `body`. An error of `body` is passed on too; the reader gets it as Unavailable."""
+        """Pass on all of `body`. An error of `body` is passed on too: as it is, or as Unavailable."""
         try:
             async for piece in body:
                 if piece and not await self._write(piece):
@@ -104,6 +104,8 @@ class Pipe:
         except asyncio.CancelledError:
             self.abort()
             raise
+        except CaisError as error:
+            self._end(error)
         except Exception as error:  # noqa: BLE001  whatever a connection breaks with; the reader tells it
             self._end(Unavailable(f"read the request's body: {str(error) or 'connection lost'}"))
         else:

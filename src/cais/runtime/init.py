@@ -14,7 +14,7 @@ from cais.errors import CaisError
 from cais.linux import credentials, mount, namespaces, tty
 from cais.linux.fs import close_from
 from cais.linux.namespaces import CLONE_NEWNS, CLONE_NEWPID
-from cais.runtime import links, plan, process, reaper, rootfs, users
+from cais.runtime import links, plan, process, reaper, rootfs, sysctls, users
 from cais.runtime.cgroups.files import enter
 from cais.runtime.cgroups.interface import Cgroup, Hierarchy
 from cais.runtime.cgroups.resources import Resources
@@ -39,6 +39,7 @@ def run(hierarchy: Hierarchy, connection: socket.socket) -> NoReturn:
         request = StartRequest.from_json(json.loads(message["request"]))
         stdio = (descriptors[0], descriptors[1], descriptors[2]) if descriptors else None
         spec = load(request.bundle)
+        sysctls.check(spec)
         cgroup = hierarchy.create(spec.cgroups_path, Resources.from_oci(spec.resources))
         has_group = True
         planned = None

@@ -213,7 +213,12 @@ class Root:
             if not _is_procfs(proc):
                 raise StartFailed(Reason.INVALID, f"set the sysctl {name}: no procfs is mounted at /proc")
             resolve = fs.RESOLVE_BENEATH | fs.RESOLVE_NO_SYMLINKS | fs.RESOLVE_NO_XDEV
-            fd = fs.openat2(proc, "/".join(["sys", *parts]), os.O_WRONLY, resolve=resolve)
+            path = "/".join(["sys", *parts])
+            try:
+                fd = fs.openat2(proc, path, os.O_WRONLY, resolve=resolve)
+            except FileNotFoundError as error:
+                message = f"open /proc/{path}: no such file or directory"
+                raise StartFailed(Reason.INVALID, f"set the sysctl {name}: {message}") from error
             os.write(fd, value.encode())
             os.close(fd)
             os.close(proc)
