@@ -138,6 +138,31 @@ def test_heredocs_are_files_or_scripts() -> None:
     assert not one(kinds.Run, "RUN echo $((1<<2))").files
 
 
+@pytest.mark.parametrize(
+    ("line", "end", "name", "expands"),
+    [
+        ("RUN <<it\\'s", "it's", "it's", True),
+        ("RUN <<'it'\\'s", "it's", "it's", False),
+        ('RUN <<"it\'s"', "it's", "it's", False),
+        ("RUN <<  A", "A", "A", True),
+        ("RUN <<  A  >b", "A", "A", True),
+        ("RUN << -A", "-A", "-A", True),
+        ("RUN <<- A", "\tA", "A", True),
+        ("RUN <<$A", "$A", "$A", True),
+    ],
+)
+def test_names_of_heredocs_may_be_escaped_quoted_and_behind_blanks(
+    line: str, end: str, name: str, expands: bool
+) -> None:
+    (heredoc,) = one(kinds.Run, f"{line}\ntext\n{end}").files
+    assert (heredoc.name, heredoc.content, heredoc.expands) == (name, "text\n", expands)
+
+
+@pytest.mark.parametrize("line", ["RUN <<-", "RUN <<", "RUN a <<<b", "RUN '<<A'", "RUN <<'A"])
+def test_what_only_looks_like_a_heredoc_is_none(line: str) -> None:
+    assert one(kinds.Run, line).files == ()
+
+
 def test_health_checks_have_times_in_nanoseconds() -> None:
     check = one(
         kinds.Healthcheck,

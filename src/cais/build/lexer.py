@@ -3,6 +3,7 @@
 What an instruction means is the business of `cais.build.dockerfile`; the rules here are those of BuildKit's parser.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from cais.build.words import SPACES, Rules, expand
 
 _DIRECTIVE: Final = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*\Z")
 _DIRECTIVES: Final = frozenset({"escape", "syntax", "check"})
-_HEREDOC: Final = re.compile(r"(\d*)<<(-?)([^<]+)", re.DOTALL)
+_HEREDOC: Final = re.compile(r"(\d*)<<(-?+)([^<]+)", re.DOTALL)
+_HEREDOC_SIGN: Final = re.compile(r"\d*<<-?")
 _WITH_HEREDOCS: Final = frozenset({"add", "copy", "run"})
 _TABS: Final = re.compile(r"^\t+", re.MULTILINE)
 _BYTE_ORDER_MARK: Final = "\ufeff"
@@ -84,7 +86,7 @@ def heredoc_of(word: str) -> Heredoc | None:
         return None
     try:
         plain = expand(found[3], {}, Rules(unset_stays=True)).words
-        raw = expand(found[3], {}, Rules(unset_stays=True, raw_quotes=True, raw_escapes=True)).words
+        raw = expand(found[3], {}, Rules(unset_stays=True, raw_quotes=True)).words
     except WordError:
         return None
     if len(plain) != 1:
@@ -165,8 +167,9 @@ class _Lexer:
             words = expand(line, {}, rules).words
         except WordError:
             return  # quotes that do not close: the shell's affair
-        for word in words:
-            heredoc = heredoc_of(word)
+        for before, word in itertools.pairwise(("", *words)):
+            # as in the shell, blanks may follow the sign
+            heredoc = heredoc_of(f"{before} {word}") if _HEREDOC_SIGN.fullmatch(before) else heredoc_of(word)
             if heredoc is not None:
                 content = self._content(heredoc, first)
                 yield Heredoc(heredoc.name, content, heredoc.expands, heredoc.chomps)
