@@ -47,7 +47,7 @@ class Node:
     first_line: int
     last_line: int
     heredocs: tuple[Heredoc, ...] = ()
-    comments: tuple[str, ...] = ()  # those directly above it
+    comments: tuple[str, ...] = ()  # those directly above it, down from the last empty one
     has_empty_continuation: bool = False
 
 
@@ -121,14 +121,13 @@ class _Lexer:
             if self._take_directive(line):
                 continue
             if line.startswith("#"):
-                comments.append(line[1:].strip(SPACES))
+                comment = line[1:].strip(SPACES)
+                comments = [*comments, comment] if comment else []
                 continue
             line, goes_on = self._without_continuation(line)
-            if not line and not goes_on:
-                comments.clear()
-                continue
-            yield self._node(line, tuple(comments), goes_on=goes_on)
-            comments.clear()
+            if line or goes_on:
+                yield self._node(line, tuple(comments), goes_on=goes_on)
+            comments = []
 
     def _take(self) -> str:
         self._at += 1
