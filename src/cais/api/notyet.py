@@ -1,4 +1,4 @@
-"""Endpoints of Docker's API that are not served yet: each answers 501 and says so."""
+"""Endpoints of Docker's API that are not served: each answers 501 and says so."""
 
 from typing import Final
 
@@ -6,9 +6,13 @@ from aiohttp import web
 
 from cais.errors import Unsupported
 
+_BUILDKIT: Final = "BuildKit's protocol"
+_ADVICE: Final = {
+    _BUILDKIT: ": build with `DOCKER_BUILDKIT=0 docker build` or `cais build`, which know BuildKit's Dockerfiles"
+}
 ENDPOINTS: Final[tuple[tuple[str, str, str], ...]] = (
-    ("POST", "/session", "BuildKit sessions"),
-    ("POST", "/grpc", "BuildKit sessions"),
+    ("POST", "/session", _BUILDKIT),
+    ("POST", "/grpc", _BUILDKIT),
     ("*", "/plugins", "plugins"),
     ("*", "/plugins/{rest:.+}", "plugins"),
     ("*", "/swarm", "swarm"),
@@ -33,6 +37,7 @@ def routes() -> list[web.RouteDef]:
 
 def _route(method: str, path: str, what: str) -> web.RouteDef:
     async def refuse(request: web.Request) -> web.StreamResponse:
-        raise Unsupported(f"{what} is not supported yet by Cais ({request.method} {path})")
+        advice = _ADVICE.get(what, "")
+        raise Unsupported(f"{what} is not supported yet by Cais ({request.method} {path}){advice}")
 
     return web.route(method, path, refuse)
