@@ -306,7 +306,11 @@ def test_failures(daemon: Daemon) -> None:
     assert made.lines[-1]["errorDetail"]["code"].number == 5
     for text, status, error in (
         ("FROM busybox\nNONSENSE x", 400, "dockerfile parse error on line 2: unknown instruction: NONSENSE"),
-        ("", 400, "file with no instructions"),
+        ("", 400, "the Dockerfile (Dockerfile) cannot be empty"),
+        ("# nothing", 400, "failed to parse Dockerfile: file with no instructions"),
+        ("FROM busybox\nENV a", 400, "failed to parse Dockerfile: ENV must have two arguments"),
+        ("FROM busybox\nCOPY https://a.test/b /", 200, "COPY failed: source can't be a URL for COPY"),
+        ("FROM --platform=$NONE busybox", 400, "empty platform value from expression $NONE"),
         ("FROM busybox:absent-tag-of-it", 200, ""),
         ('FROM busybox\nRUN ["/absent"]', 200, "no such file or directory"),
         ("FROM busybox\nUSER nobodyatall\nRUN true", 200, "unable to find user nobodyatall"),
@@ -317,6 +321,21 @@ def test_failures(daemon: Daemon) -> None:
         assert error in answer.error, (text, answer.error)
         assert answer.error
     assert build(daemon, "FROM busybox", dockerfile="absent").error == "Cannot locate specified Dockerfile: absent"
+
+
+def test_warnings(daemon: Daemon) -> None:
+    args = {"USED": "1", "IN_STAGE": "2", "NOT": "3", "AND": "4", "http_proxy": "", "SOURCE_DATE_EPOCH": "5"}
+    text = "ARG USED\nFROM busybox\nARG IN_STAGE\nENV a=b \\\n\n c=d\n"
+    told = build(daemon, text, buildargs=args).text
+    assert told.startswith("\x1b[91m[WARNING]: Empty continuation line found in: ENV a=b  c=d\n")
+    assert "\n[Warning] One or more build-args [AND NOT] were not consumed\nSuccessfully built" in told
+    assert "arning" not in build(daemon, "FROM busybox\nARG A\n", buildargs={"A": "1"}).text
+
+
+def test_links_with_dots_lead_out_of_nothing(daemon: Daemon) -> None:
+    links = "RUN ln -s /../../../here/there /x && ln -s /../etc /y"
+    text = f"FROM busybox\n{links}\nADD f /x/\nCOPY f /y/f\nRUN cat /here/there/f /etc/f"
+    assert "\nyes\nyes\n" in build(daemon, text, {"f": "yes\n"}).text
 
 
 def test_answers_that_are_asked_for(daemon: Daemon) -> None:

@@ -213,9 +213,7 @@ LINE_TWO = "dockerfile parse error on line 2: "
         ("FROM a b", "FROM requires either one or three arguments"),
         ("FROM", "FROM requires either one or three arguments"),
         ("FROM a AS 1x", 'invalid name for build stage: "1x", name can\'t start with a number or contain symbols'),
-        ("ENV a", "ENV must have two arguments"),
         ("ENV", "ENV requires at least one argument"),
-        ("ENV a=1 b", 'Syntax error - can\'t find = in "b". Must be of the form: name=value'),
         ("ENV =1", "ENV names can not be blank"),
         ("ARG =1", "ARG names can not be blank"),
         ("ARG", "ARG requires at least one argument"),
@@ -260,6 +258,21 @@ def test_what_is_wrong_is_said_with_its_line(line: str, message: str) -> None:
     error = failure(f"FROM scratch\n{line}\n")
     assert error.message == f"{LINE_TWO}{message}"
     assert error.first_line == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("ENV a", "ENV must have two arguments"),
+        ("LABEL a", "LABEL must have two arguments"),
+        ("ENV a=1 b", 'Syntax error - can\'t find = in "b". Must be of the form: name=value'),
+        ("RUN <<A\nx", "unterminated heredoc"),
+    ],
+)
+def test_a_line_that_cannot_be_taken_apart_is_an_error_of_syntax(line: str, message: str) -> None:
+    error = failure(f"FROM scratch\n{line}\n")
+    assert (error.message, error.is_syntax, error.first_line) == (message, True, 2)
+    assert not failure("FROM scratch\nENV\n").is_syntax
 
 
 def test_errors_of_the_whole_file() -> None:

@@ -67,6 +67,7 @@ def lex(text: str, name: str) -> Lexed:
     try:
         return lexer.lex()
     except DockerfileError as error:
+        error.is_syntax = True
         raise error.within(lexer.lines) from None
 
 

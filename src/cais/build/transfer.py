@@ -39,6 +39,8 @@ def find(source: Source, line: kinds.Transfer, patterns: Sequence[str], destinat
     """What the patterns of one tree mean. Blocks. Raises: InvalidArgument where one means nothing; OSError."""
     found: list[Item] = []
     word = line.keyword.upper()
+    if isinstance(line, kinds.Copy) and any(pattern.startswith(("http://", "https://")) for pattern in patterns):
+        raise InvalidArgument("COPY failed: source can't be a URL for COPY")
     with source.opened() as root:
         paths = [path for pattern in patterns for path in _expanded(root, pattern, source, word)]
         if not paths and not line.files:

@@ -143,7 +143,7 @@ def _registries(call: Invocation) -> dict[str, str]:
 
 def _explain(context: Context, error: EngineError) -> None:
     """Show the lines of the Dockerfile that an error is about."""
-    if context.text is None or "ockerfile" not in error.message:
+    if context.text is None or not ("ockerfile" in error.message or "failed to parse" in error.message):
         return
     from cais.build.dockerfile import parse  # noqa: PLC0415 -- only where something is wrong
     from cais.build.errors import DockerfileError  # noqa: PLC0415
