@@ -121,6 +121,16 @@ def test_copies_of_every_kind(daemon: Daemon) -> None:
         assert said == expected, script
 
 
+def test_folders_above_what_a_pattern_means_are_kept_from_the_pivot_on(daemon: Daemon) -> None:
+    files = {"t/b/c/x": "", "t/b2/c/d/e/x": "", "t/b/c2/d/e/y": "", "t/b/c2/d/y": ""}
+    text = "FROM busybox\nCOPY --parents t/b/c*/./**/y t/b*/./c/**/x /out/\nCOPY --parents t/**/y /whole/\n"
+    made = build(daemon, text, files)
+    assert look(daemon, made.image, "cd /out && find . -type f | sort").split() == [
+        "./c/d/e/x", "./c/x", "./d/e/y", "./d/y"
+    ]  # fmt: skip
+    assert look(daemon, made.image, "cd /whole && find . -type f | sort").split() == ["./t/b/c2/d/e/y", "./t/b/c2/d/y"]
+
+
 def test_what_is_copied_over_what_is_there(daemon: Daemon) -> None:
     files = {"d/a": "new", "d/sub/b": "new", "d/dir/c": "new", "e/a": "last", "e/sub/f": "more"}
     base = "FROM busybox\nRUN mkdir -p /d/sub /d/dir /x && echo old | tee /d/a /d/sub/b /d/kept /d/sub/kept && {}\n"
@@ -339,17 +349,19 @@ def test_links_with_dots_lead_out_of_nothing(daemon: Daemon) -> None:
 
 
 def test_answers_that_are_asked_for(daemon: Daemon) -> None:
-    made = build(daemon, "ARG A=1\nFROM busybox\nRUN true\nLABEL x=y", t=["one:1", "two"], labels={"l": "$no 'one'"})
+    labels = {"l": "$no 'one'", "m": ""}
+    made = build(daemon, "ARG A=1\nFROM busybox\nRUN true\nLABEL x=y", t=["one:1", "two"], labels=labels)
     lines = made.text.split("\n")
-    assert lines[:2] == ["Step 1/5 : ARG A=1", "Step 2/5 : FROM busybox"]
+    assert lines[:2] == ["Step 1/6 : ARG A=1", "Step 2/6 : FROM busybox"]
     assert lines[2].startswith(" ---> ")
-    assert lines[3] == "Step 3/5 : RUN true"
+    assert lines[3] == "Step 3/6 : RUN true"
     assert lines[4].startswith(" ---> Running in ")
     assert lines[5].startswith("Removing intermediate container ")
+    assert [line for line in lines if "LABEL" in line][1:] == ["Step 5/6 : LABEL l=$no 'one'", "Step 6/6 : LABEL m="]
     assert lines[-4:] == [
         f"Successfully built {made.image[7:19]}", "Successfully tagged one:1", "Successfully tagged two:latest", ""
     ]  # fmt: skip
-    assert config(daemon, "two")["Labels"].value == {"x": "y", "l": "$no 'one'"}
+    assert config(daemon, "two")["Labels"].value == {"x": "y", **labels}
     quiet = build(daemon, "FROM busybox\nLABEL x=y", q="1")
     assert [line.value for line in quiet.lines] == [{"stream": config_id(daemon, quiet.text) + "\n"}]
     failed = build(daemon, "FROM busybox\nRUN echo why; exit 3", q="1")

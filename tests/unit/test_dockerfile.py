@@ -227,7 +227,6 @@ LINE_TWO = "dockerfile parse error on line 2: "
         ("COPY --link= a b", "missing a value on flag: --link"),
         ("COPY --chown a b", "missing a value on flag: --chown"),
         ("COPY --chown=1 --chown=2 a b", "duplicate flag specified: --chown"),
-        ("CMD [1]", "when using JSON array syntax, arrays must be comprised of strings only"),
         ("CMD --x y", "unknown flag: --x"),
         ("RUN", "RUN requires at least one argument"),
         ("RUN --network=hots x", 'invalid network mode "hots" (did you mean host?)'),
@@ -266,6 +265,7 @@ def test_what_is_wrong_is_said_with_its_line(line: str, message: str) -> None:
         ("ENV a", "ENV must have two arguments"),
         ("LABEL a", "LABEL must have two arguments"),
         ("ENV a=1 b", 'Syntax error - can\'t find = in "b". Must be of the form: name=value'),
+        ("CMD [1]", "when using JSON array syntax, arrays must be comprised of strings only"),
         ("RUN <<A\nx", "unterminated heredoc"),
     ],
 )

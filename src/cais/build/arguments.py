@@ -21,7 +21,7 @@ def strings_of_array(text: str) -> tuple[str, ...] | None:
     except (ValueError, RecursionError):
         return None
     if not all(isinstance(item, str) for item in value):
-        raise WordError("when using JSON array syntax, arrays must be comprised of strings only")
+        raise LineError("when using JSON array syntax, arrays must be comprised of strings only")
     return tuple(_whole(item) for item in value)
 
 

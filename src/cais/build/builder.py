@@ -332,13 +332,12 @@ def _unused(dockerfile: Dockerfile, build_args: Iterable[str]) -> list[str]:
     )
 
 
-def _labels(labels: Mapping[str, str]) -> Instruction | None:
-    """The instruction that labels given with a build amount to, as Docker appends it."""
-    if not labels:
-        return None
-    values = tuple((_literal(name), _literal(labels[name])) for name in sorted(labels))
-    text = "LABEL " + " ".join(f"{name}={labels[name]}" for name in sorted(labels))
-    return Label(values=values, original=text, keyword="LABEL")
+def _labels(labels: Mapping[str, str]) -> tuple[Instruction, ...]:
+    """The instructions that labels given with a build amount to, as Docker appends them."""
+    return tuple(
+        Label(values=((_literal(name), _literal(value)),), original=f"LABEL {name}={value}", keyword="LABEL")
+        for name, value in sorted(labels.items())
+    )
 
 
 def _literal(text: str) -> str:

@@ -44,8 +44,8 @@ class Plan:
         return self.stages[-1]
 
 
-def plan(dockerfile: Dockerfile, target: str, scope: dict[str, str], labels: Instruction | None) -> Plan:
-    """What is to be built. scope: what FROM's variables stand for. labels: a last instruction of the target.
+def plan(dockerfile: Dockerfile, target: str, scope: dict[str, str], labels: tuple[Instruction, ...]) -> Plan:
+    """What is to be built. scope: what FROM's variables stand for. labels: the last instructions of the target.
 
     Raises: DockerfileError.
     """
@@ -65,7 +65,7 @@ def plan(dockerfile: Dockerfile, target: str, scope: dict[str, str], labels: Ins
         stage = dockerfile.stages[index]
         _check_copies(dockerfile, stage)
         base, platform = bases[index]
-        instructions = (*stage.instructions, *([labels] if labels and stage is last else []))
+        instructions = (*stage.instructions, *(labels if stage is last else ()))
         base_stage = dockerfile.stage(base, before=index) if base.lower() != SCRATCH else None
         plans.append(
             StagePlan(stage, base, platform, base_stage.index if base_stage else None, len(texts) + 1, instructions)
