@@ -183,6 +183,26 @@ def test_stages_and_what_is_copied_from_them(daemon: Daemon) -> None:
     assert "target stage" in build(daemon, "FROM busybox", target="zzz").error
 
 
+def test_what_is_copied_from_a_stage_belongs_to_whom_it_did_there(daemon: Daemon) -> None:
+    source = (
+        "FROM busybox AS s\nRUN mkdir -p /d/e && touch /d/e/f /d/g && chown -R 5:6 /d && chown 7:8 /d/e/f\n"
+        "FROM busybox\nRUN mkdir -p /there/e && chown 9:9 /there\n"
+    )
+    script = "cd /there; stat -c '%n %u:%g' . e e/f g /new /new/e/f /f"
+    kept = build(daemon, f"{source}COPY --from=s /d /there\nCOPY --from=s /d /new\nCOPY --from=s /d/e/f /\n").image
+    assert look(daemon, kept, script).splitlines() == [
+        ". 9:9", "e 5:6", "e/f 7:8", "g 5:6", "/new 0:0", "/new/e/f 7:8", "/f 7:8"
+    ]  # fmt: skip
+    lines = (f"COPY --from=s --chown=1:2 {copy}\n" for copy in ("/d /there", "/d /new", "/d/e/f /"))
+    given = build(daemon, source + "".join(lines)).image
+    assert look(daemon, given, script).splitlines() == [
+        ". 9:9", "e 1:2", "e/f 1:2", "g 1:2", "/new 1:2", "/new/e/f 1:2", "/f 1:2"
+    ]  # fmt: skip
+    changed = source.replace("7:8", "8:8")
+    again = build(daemon, f"{changed}COPY --from=s /d /there\nCOPY --from=s /d /new\nCOPY --from=s /d/e/f /\n").image
+    assert look(daemon, again, "stat -c %u:%g /f") == "8:8"
+
+
 def test_arguments_everywhere(daemon: Daemon) -> None:
     text = (
         "ARG BASE=nothing\nARG TAG=latest\nFROM ${BASE}:${TAG:-x}\nARG TAG\nARG OTHER=$TAG-more\nARG UNSET\n"

@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -57,9 +57,14 @@ def find(source: Source, line: kinds.Transfer, patterns: Sequence[str], destinat
             aim = destination
             if isinstance(line, kinds.Copy) and line.parents:
                 aim = _with_parents(destination, pattern, path, trees.is_folder(root, path))
-            digest = trees.digest(root, path, skip, owners=False, contents=source.contents)
+            digest = trees.digest(root, path, skip, owners=_keeps_owners(source, line), contents=source.contents)
             found.append(Item(source, path, aim, digest, archive, skip))
     return found
+
+
+def _keeps_owners(source: Source, line: kinds.Transfer) -> bool:
+    """What comes from a stage or an image belongs to whom it does there; what comes from a folder, to root."""
+    return bool(source.name) and not line.chown
 
 
 def _expanded(root: int, pattern: str, source: Source, word: str, *, deep: bool) -> list[tuple[str, str]]:
@@ -125,7 +130,8 @@ def carry_out(lower: Sequence[str], step: StepFolder, items: Sequence[Item], lin
         )
         for item in items:
             work.check()
-            copying = Copying(root, look, work.check)
+            kept = replace(look, owner=None) if _keeps_owners(item.source, line) else look
+            copying = Copying(root, kept, work.check)
             with item.source.opened() as tree:
                 _carry_out(copying, tree, item, work)
                 if copying.links.folders:
