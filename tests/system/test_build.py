@@ -223,6 +223,16 @@ def test_triggers_of_a_base_image(daemon: Daemon) -> None:
     assert "OnBuild" not in config(daemon, child.image)
 
 
+def test_triggers_copy_from_stages(daemon: Daemon) -> None:
+    first = "FROM busybox AS first\nRUN echo hi > /x\n"
+    text = f"{first}FROM busybox AS base\nONBUILD COPY --from=first /x /y\nFROM base\nRUN cat /y"
+    assert "\nhi\n" in build(daemon, text).text
+    build(daemon, "FROM busybox\nONBUILD COPY --from=first /x /y", t="triggers")
+    failed = build(daemon, f"{first}FROM triggers")
+    assert failed.error == "the stage first is not built, since only a trigger of a base image names it"
+    assert not build(daemon, f"{first}FROM triggers\nCOPY --from=first /x /z").error
+
+
 def test_heredocs(daemon: Daemon) -> None:
     made = build(
         daemon,

@@ -250,7 +250,10 @@ class _Build:
     # -- what stages ask for
 
     async def state_of(self, index: int) -> State:
-        """What another stage has come to."""
+        """What another stage has come to. Raises: InvalidArgument for one that nothing has said to be needed."""
+        if index not in self._stages:
+            name = self._dockerfile.stages[index].name or str(index)
+            raise InvalidArgument(f"the stage {name} is not built, since only a trigger of a base image names it")
         return await asyncio.shield(self._stages[index])
 
     async def base_image(self, name: str, platform: str, step: int) -> Image:

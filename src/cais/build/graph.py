@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cais.build import instructions as kinds
-from cais.build.dockerfile import Dockerfile
+from cais.build.dockerfile import Dockerfile, parse_trigger
 from cais.build.events import Planned
 from cais.build.expansion import expand_from
 from cais.build.instructions import Instruction, Stage
@@ -76,7 +76,13 @@ def plan(dockerfile: Dockerfile, target: str, scope: dict[str, str], labels: tup
 
 
 def _needs(dockerfile: Dockerfile, stage: Stage, base: str) -> Iterator[int]:
-    for name in (base, *_named(stage.instructions)):
+    below = dockerfile.stage(base, before=stage.index)
+    triggers = tuple(
+        parse_trigger(line.expression, dockerfile.escape)
+        for line in (below.instructions if below else ())
+        if isinstance(line, kinds.Onbuild)
+    )
+    for name in (base, *_named(stage.instructions), *_named(triggers)):
         found = dockerfile.stage(name, before=stage.index)
         if found is not None:
             yield found.index
