@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from cais.cli.command import Invocation
 
 
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
 def check(call: Invocation, context: Context) -> int:
     """Print what was found; 1 where something was. Raises CommandError for a Dockerfile that cannot be read."""
     if context.text is None:
@@ -59,7 +62,7 @@ def refuse_findings(call: Invocation, context: Context) -> None:
 
 def _checked(call: Invocation, context: Context, text: str) -> Result:
     given = {name: value for name, value in build_args(call.flags, call.settings, "").items() if value is not None}
-    machine = "linux/amd64"  # the engine's; what is said of platforms compares with what is asked for
+    machine = f"linux/{_ARCHITECTURES.get(os.uname().machine, os.uname().machine)}"  # an engine elsewhere has another
     platforms = (machine, call.flags.text("platform") or machine)
     dockerfile = parse(text, _shown_name(call))
     try:
