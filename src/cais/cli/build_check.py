@@ -11,6 +11,7 @@ from cais.build.errors import DockerfileError
 from cais.cli.build_flags import build_args
 from cais.cli.command import CommandError
 from cais.cli.output import err, out
+from cais.cli.platform import parse_platform
 from cais.client import system
 from cais.client.codec import loads
 from cais.errors import CaisError, InvalidArgument
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from cais.build.checks import Result
     from cais.cli.build_context import Context
     from cais.cli.command import Invocation
-
-
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def check(call: Invocation, context: Context) -> int:
@@ -62,7 +60,7 @@ def refuse_findings(call: Invocation, context: Context) -> None:
 
 def _checked(call: Invocation, context: Context, text: str) -> Result:
     given = {name: value for name, value in build_args(call.flags, call.settings, "").items() if value is not None}
-    machine = f"linux/{_ARCHITECTURES.get(os.uname().machine, os.uname().machine)}"  # an engine elsewhere has another
+    machine = f"linux/{parse_platform('linux')['architecture']}"  # this one's: an engine elsewhere may have another
     platforms = (machine, call.flags.text("platform") or machine)
     dockerfile = parse(text, _shown_name(call))
     try:
