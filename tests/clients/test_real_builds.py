@@ -1,5 +1,6 @@
-"""Dockerfiles as people write them, on a Debian that is made of packages: compilers, packages, a service."""
+"""Dockerfiles as people write them, on a Debian that is made of packages: compilers, packages, services."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.engine import Daemon, wait_until
+from tests.harness.packages import npm_tarball, wheel
 
 DEBIAN = "cais.local/debian"
 
@@ -23,10 +25,11 @@ def debian(session_caisd: Daemon) -> Iterator[Daemon]:
     session_caisd.docker_output("builder", "prune", "-af")
 
 
-def build(daemon: Daemon, folder: Path, tag: str, *options: str) -> "subprocess.CompletedProcess[str]":
-    made = daemon.docker(
-        "build", "-t", tag, *options, str(folder), environment={"DOCKER_BUILDKIT": "0"}, timeout_seconds=150
-    )
+def build(
+    daemon: Daemon, folder: Path, tag: str, *options: str, timeout_seconds: float = 150
+) -> "subprocess.CompletedProcess[str]":
+    words = ("build", "-t", tag, *options, str(folder))
+    made = daemon.docker(*words, environment={"DOCKER_BUILDKIT": "0"}, timeout_seconds=timeout_seconds)
     assert made.returncode == 0, made.stdout[-2000:] + made.stderr
     return made
 
@@ -82,6 +85,84 @@ def test_a_service_with_packages_a_user_and_a_health_check(debian: Daemon, tmp_p
     again = build(debian, tmp_path, "service")
     assert again.stdout.count("Using cache") == 4
     assert debian.docker_output("run", "--rm", "service") == "changed"
+
+
+def base_with(daemon: Daemon, folder: Path, tag: str, packages: str) -> None:
+    """What a language's image is elsewhere: a Debian with its tools."""
+    base = folder / "base"
+    base.mkdir()
+    install = f"apt-get update -q && apt-get install -qy --no-install-recommends {packages}"
+    (base / "Dockerfile").write_text(
+        f"FROM {DEBIAN}\nENV DEBIAN_FRONTEND=noninteractive\nRUN {install} && rm -rf /var/lib/apt/lists/*\n"
+    )
+    build(daemon, base, tag, timeout_seconds=400)
+
+
+@pytest.mark.timeout(700)
+def test_a_service_of_node_with_a_lock_file(debian: Daemon, tmp_path: Path) -> None:
+    base_with(debian, tmp_path, "node-tools", "nodejs npm")
+    folder = tmp_path / "service"
+    folder.mkdir()
+    package, integrity = npm_tarball("greet", "1.2.0", "module.exports = (who) => `Hello ${who}`;\n")
+    (folder / "greet-1.2.0.tgz").write_bytes(package)
+    about = {"name": "service", "version": "1.0.0", "dependencies": {"greet": "file:greet-1.2.0.tgz"}}
+    locked = {"version": "1.2.0", "resolved": "file:greet-1.2.0.tgz", "integrity": integrity}
+    lock = {**about, "lockfileVersion": 3, "packages": {"": about, "node_modules/greet": locked}}
+    (folder / "package.json").write_text(json.dumps(about))
+    (folder / "package-lock.json").write_text(json.dumps(lock))
+    (folder / "server.js").write_text(
+        'const greet = require("greet");\n'
+        'require("http").createServer((_, answer) => answer.end(greet(process.env.WHO))).listen(3000);\n'
+    )
+    (folder / ".dockerignore").write_text("node_modules\n")
+    (folder / "Dockerfile").write_text(
+        "FROM node-tools AS deps\nWORKDIR /app\nCOPY package.json package-lock.json *.tgz ./\n"
+        "RUN --mount=type=cache,target=/root/.npm npm ci --omit=dev --no-audit --no-fund\n"
+        "FROM node-tools\nENV NODE_ENV=production WHO=world\nWORKDIR /app\n"
+        "COPY --from=deps --chown=nobody /app/node_modules ./node_modules\n"
+        "COPY --chown=nobody server.js package.json ./\n"
+        'USER nobody\nEXPOSE 3000\nCMD ["node", "server.js"]\n'
+    )
+    build(debian, folder, "node-service")
+    container = debian.docker_output("run", "-d", "node-service")
+    fetch = "fetch('http://127.0.0.1:3000').then(a => a.text()).then(console.log)"
+    wait_until(lambda: debian.docker("exec", container, "node", "-e", fetch).stdout == "Hello world\n", 20)
+    (folder / "server.js").write_text("console.log('changed')\n")
+    again = build(debian, folder, "node-service")
+    assert again.stdout.count("Using cache") == 6
+    assert debian.docker_output("run", "--rm", "node-service") == "changed"
+    (folder / "package-lock.json").write_text(json.dumps(lock).replace(integrity[:20], "sha512-AAAAAAAAAAAAA"))
+    refused = debian.docker("build", str(folder), environment={"DOCKER_BUILDKIT": "0"}, timeout_seconds=150)
+    assert refused.returncode == 1
+    assert "EINTEGRITY" in refused.stdout + refused.stderr
+
+
+@pytest.mark.timeout(700)
+def test_a_service_of_python_with_hashed_requirements(debian: Daemon, tmp_path: Path) -> None:
+    base_with(debian, tmp_path, "python-tools", "python3-minimal python3-venv python3-pip")
+    folder = tmp_path / "service"
+    (folder / "wheels").mkdir(parents=True)
+    name, package, digest = wheel("greet", "1.2.0", "def greet(who):\n    return f'Hello {who}'\n")
+    (folder / "wheels" / name).write_bytes(package)
+    (folder / "requirements.txt").write_text(f"greet==1.2.0 --hash={digest}\n")
+    (folder / "app.py").write_text("import greet\nprint(greet.greet('world'))\n")
+    (folder / "Dockerfile").write_text(
+        "# syntax=docker/dockerfile:1\nFROM python-tools AS packages\n"
+        "RUN python3 -m venv /venv\nCOPY requirements.txt .\n"
+        "RUN --mount=type=cache,target=/root/.cache/pip --mount=type=bind,source=wheels,target=/wheels \\\n"
+        "    /venv/bin/pip install --no-index --find-links /wheels --require-hashes -r requirements.txt\n"
+        "FROM python-tools\nENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1\n"
+        "COPY --from=packages --link /venv /venv\nWORKDIR /app\nCOPY app.py .\nUSER 1000\n"
+        'ENTRYPOINT ["python3"]\nCMD ["app.py"]\n'
+    )
+    build(debian, folder, "python-service")
+    assert debian.docker_output("run", "--rm", "python-service") == "Hello world"
+    found = debian.docker("run", "--rm", "python-service", "-c", "import os; print(os.path.exists('/wheels'))")
+    assert found.stdout == "False\n"
+    (folder / "requirements.txt").write_text(f"greet==1.2.0 --hash=sha256:{'0' * 64}\n")
+    refused = debian.docker("build", str(folder), environment={"DOCKER_BUILDKIT": "0"}, timeout_seconds=150)
+    assert refused.returncode == 1
+    assert "DO NOT MATCH THE HASHES" in refused.stdout + refused.stderr
 
 
 @pytest.mark.timeout(600)

@@ -121,6 +121,16 @@ def test_copies_of_every_kind(daemon: Daemon) -> None:
         assert said == expected, script
 
 
+def test_folders_above_what_a_pattern_means_are_kept_from_the_pivot_on(daemon: Daemon) -> None:
+    files = {"t/b/c/x": "", "t/b2/c/d/e/x": "", "t/b/c2/d/e/y": "", "t/b/c2/d/y": ""}
+    text = "FROM busybox\nCOPY --parents t/b/c*/./**/y t/b*/./c/**/x /out/\nCOPY --parents t/**/y /whole/\n"
+    made = build(daemon, text, files)
+    assert look(daemon, made.image, "cd /out && find . -type f | sort").split() == [
+        "./c/d/e/x", "./c/x", "./d/e/y", "./d/y"
+    ]  # fmt: skip
+    assert look(daemon, made.image, "cd /whole && find . -type f | sort").split() == ["./t/b/c2/d/e/y", "./t/b/c2/d/y"]
+
+
 def test_what_is_copied_over_what_is_there(daemon: Daemon) -> None:
     files = {"d/a": "new", "d/sub/b": "new", "d/dir/c": "new", "e/a": "last", "e/sub/f": "more"}
     base = "FROM busybox\nRUN mkdir -p /d/sub /d/dir /x && echo old | tee /d/a /d/sub/b /d/kept /d/sub/kept && {}\n"
@@ -173,6 +183,26 @@ def test_stages_and_what_is_copied_from_them(daemon: Daemon) -> None:
     assert "target stage" in build(daemon, "FROM busybox", target="zzz").error
 
 
+def test_what_is_copied_from_a_stage_belongs_to_whom_it_did_there(daemon: Daemon) -> None:
+    source = (
+        "FROM busybox AS s\nRUN mkdir -p /d/e && touch /d/e/f /d/g && chown -R 5:6 /d && chown 7:8 /d/e/f\n"
+        "FROM busybox\nRUN mkdir -p /there/e && chown 9:9 /there\n"
+    )
+    script = "cd /there; stat -c '%n %u:%g' . e e/f g /new /new/e/f /f"
+    kept = build(daemon, f"{source}COPY --from=s /d /there\nCOPY --from=s /d /new\nCOPY --from=s /d/e/f /\n").image
+    assert look(daemon, kept, script).splitlines() == [
+        ". 9:9", "e 5:6", "e/f 7:8", "g 5:6", "/new 0:0", "/new/e/f 7:8", "/f 7:8"
+    ]  # fmt: skip
+    lines = (f"COPY --from=s --chown=1:2 {copy}\n" for copy in ("/d /there", "/d /new", "/d/e/f /"))
+    given = build(daemon, source + "".join(lines)).image
+    assert look(daemon, given, script).splitlines() == [
+        ". 9:9", "e 1:2", "e/f 1:2", "g 1:2", "/new 1:2", "/new/e/f 1:2", "/f 1:2"
+    ]  # fmt: skip
+    changed = source.replace("7:8", "8:8")
+    again = build(daemon, f"{changed}COPY --from=s /d /there\nCOPY --from=s /d /new\nCOPY --from=s /d/e/f /\n").image
+    assert look(daemon, again, "stat -c %u:%g /f") == "8:8"
+
+
 def test_arguments_everywhere(daemon: Daemon) -> None:
     text = (
         "ARG BASE=nothing\nARG TAG=latest\nFROM ${BASE}:${TAG:-x}\nARG TAG\nARG OTHER=$TAG-more\nARG UNSET\n"
@@ -191,6 +221,16 @@ def test_triggers_of_a_base_image(daemon: Daemon) -> None:
     assert "# Executing 3 build triggers" in child.text
     assert look(daemon, child.image, "cat /c; echo $T") == "triggered1"
     assert "OnBuild" not in config(daemon, child.image)
+
+
+def test_triggers_copy_from_stages(daemon: Daemon) -> None:
+    first = "FROM busybox AS first\nRUN echo hi > /x\n"
+    text = f"{first}FROM busybox AS base\nONBUILD COPY --from=first /x /y\nFROM base\nRUN cat /y"
+    assert "\nhi\n" in build(daemon, text).text
+    build(daemon, "FROM busybox\nONBUILD COPY --from=first /x /y", t="triggers")
+    failed = build(daemon, f"{first}FROM triggers")
+    assert failed.error == "the stage first is not built, since only a trigger of a base image names it"
+    assert not build(daemon, f"{first}FROM triggers\nCOPY --from=first /x /z").error
 
 
 def test_heredocs(daemon: Daemon) -> None:
@@ -306,7 +346,11 @@ def test_failures(daemon: Daemon) -> None:
     assert made.lines[-1]["errorDetail"]["code"].number == 5
     for text, status, error in (
         ("FROM busybox\nNONSENSE x", 400, "dockerfile parse error on line 2: unknown instruction: NONSENSE"),
-        ("", 400, "file with no instructions"),
+        ("", 400, "the Dockerfile (Dockerfile) cannot be empty"),
+        ("# nothing", 400, "failed to parse Dockerfile: file with no instructions"),
+        ("FROM busybox\nENV a", 400, "failed to parse Dockerfile: ENV must have two arguments"),
+        ("FROM busybox\nCOPY https://a.test/b /", 200, "COPY failed: source can't be a URL for COPY"),
+        ("FROM --platform=$NONE busybox", 400, "empty platform value from expression $NONE"),
         ("FROM busybox:absent-tag-of-it", 200, ""),
         ('FROM busybox\nRUN ["/absent"]', 200, "no such file or directory"),
         ("FROM busybox\nUSER nobodyatall\nRUN true", 200, "unable to find user nobodyatall"),
@@ -319,18 +363,35 @@ def test_failures(daemon: Daemon) -> None:
     assert build(daemon, "FROM busybox", dockerfile="absent").error == "Cannot locate specified Dockerfile: absent"
 
 
+def test_warnings(daemon: Daemon) -> None:
+    args = {"USED": "1", "IN_STAGE": "2", "NOT": "3", "AND": "4", "http_proxy": "", "SOURCE_DATE_EPOCH": "5"}
+    text = "ARG USED\nFROM busybox\nARG IN_STAGE\nENV a=b \\\n\n c=d\n"
+    told = build(daemon, text, buildargs=args).text
+    assert told.startswith("\x1b[91m[WARNING]: Empty continuation line found in: ENV a=b  c=d\n")
+    assert "\n[Warning] One or more build-args [AND NOT] were not consumed\nSuccessfully built" in told
+    assert "arning" not in build(daemon, "FROM busybox\nARG A\n", buildargs={"A": "1"}).text
+
+
+def test_links_with_dots_lead_out_of_nothing(daemon: Daemon) -> None:
+    links = "RUN ln -s /../../../here/there /x && ln -s /../etc /y"
+    text = f"FROM busybox\n{links}\nADD f /x/\nCOPY f /y/f\nRUN cat /here/there/f /etc/f"
+    assert "\nyes\nyes\n" in build(daemon, text, {"f": "yes\n"}).text
+
+
 def test_answers_that_are_asked_for(daemon: Daemon) -> None:
-    made = build(daemon, "ARG A=1\nFROM busybox\nRUN true\nLABEL x=y", t=["one:1", "two"], labels={"l": "$no 'one'"})
+    labels = {"l": "$no 'one'", "m": ""}
+    made = build(daemon, "ARG A=1\nFROM busybox\nRUN true\nLABEL x=y", t=["one:1", "two"], labels=labels)
     lines = made.text.split("\n")
-    assert lines[:2] == ["Step 1/5 : ARG A=1", "Step 2/5 : FROM busybox"]
+    assert lines[:2] == ["Step 1/6 : ARG A=1", "Step 2/6 : FROM busybox"]
     assert lines[2].startswith(" ---> ")
-    assert lines[3] == "Step 3/5 : RUN true"
+    assert lines[3] == "Step 3/6 : RUN true"
     assert lines[4].startswith(" ---> Running in ")
     assert lines[5].startswith("Removing intermediate container ")
+    assert [line for line in lines if "LABEL" in line][1:] == ["Step 5/6 : LABEL l=$no 'one'", "Step 6/6 : LABEL m="]
     assert lines[-4:] == [
         f"Successfully built {made.image[7:19]}", "Successfully tagged one:1", "Successfully tagged two:latest", ""
     ]  # fmt: skip
-    assert config(daemon, "two")["Labels"].value == {"x": "y", "l": "$no 'one'"}
+    assert config(daemon, "two")["Labels"].value == {"x": "y", **labels}
     quiet = build(daemon, "FROM busybox\nLABEL x=y", q="1")
     assert [line.value for line in quiet.lines] == [{"stream": config_id(daemon, quiet.text) + "\n"}]
     failed = build(daemon, "FROM busybox\nRUN echo why; exit 3", q="1")

@@ -114,7 +114,11 @@ def test_files_are_added_by_their_address(daemon: Daemon, served: tuple[str, Pat
         (f"ADD {address}/absent /x", "status 404"),
         (f"ADD {address}/ /x", "cannot determine filename"),
         ("ADD http://127.0.0.1:1/x /x", "failed to GET"),
-        (f"ADD --checksum=md5:00 {address}/f.txt /x", "checksum"),
+        (f"ADD --checksum=md5:00 {address}/f.txt /x", "unsupported digest algorithm"),
+        (f"ADD --checksum=sha256:00 {address}/f.txt /x", "invalid checksum digest length"),
+        (f"ADD --checksum={'0' * 64} {address}/f.txt /x", "invalid checksum digest format"),
+        (f"ADD --checksum=sha512:{'0' * 128} {address}/f.txt /x", "digest mismatch sha512:"),
+        (f"ADD --checksum=sha256:{'0' * 64} f.txt /x", "checksum requires HTTP(S) sources"),
     ):
         assert error in build(daemon, f"FROM busybox\n{line}").error, line
 

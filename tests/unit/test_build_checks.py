@@ -2,13 +2,17 @@
 
 import pytest
 
-from cais.build.checks import DESCRIPTIONS, Finding, check
+from cais.build.check_rules import DESCRIPTIONS, Finding
+from cais.build.checks import KnownImage, check
 from cais.build.dockerfile import parse
 from cais.build.ignore import Ignore
+from cais.errors import InvalidArgument
+
+IMAGE = KnownImage(environment={"PATH": "/bin"}, platform="linux/amd64")
 
 
 def found(text: str, **build_args: str) -> list[tuple[str, int, str]]:
-    findings = check(parse(text), build_args, base_environment=lambda _: {"PATH": "/bin"}).findings
+    findings = check(parse(text), build_args, lambda _: IMAGE).findings
     return [(finding.rule, finding.first_line, finding.message) for finding in findings]
 
 
@@ -127,10 +131,17 @@ def test_a_rule_finds_what_it_is_for(text: str, rule: str, line: int, message: s
         'ARG V=1\nFROM a:$V AS build\nARG V\nENV A=$V B=c\nENV D=$B\nWORKDIR /x\nWORKDIR y\nRUN $undefined\nCMD ["a"]',
         'FROM a\nSHELL ["bash", "-c"]\nCMD b',
         "FROM --platform=$BUILDPLATFORM a\nARG TARGETARCH\nCOPY $TARGETARCH$PATH$http_proxy /",
-        "FROM --platform=linux/arm64 a AS base-arm64",
+        "FROM --platform=linux/arm64 scratch AS base-arm64",
         "FROM a\nARG PUBLIC_KEY TOKEN_FILE MONKEY",
         "FROM a AS b\nENV X=1\nFROM b\nCOPY $X /",
         "from a as b\nrun c",
+        "arg V=1\nFROM a:$V\nRUN b",
+        'FROM a AS b\nSHELL ["/c"]\nFROM b\nCMD d\nENTRYPOINT e',
+        "FROM a AS b\nWORKDIR /c\nFROM b\nWORKDIR d",
+        "FROM a\nARG d=/e\nWORKDIR $d",
+        "FROM a AS b\nARG c=d\nFROM b\nCOPY $c /",
+        "FROM --platform=arm64 scratch AS arm64",
+        "ARG V\nFROM a${V}",
     ],
 )
 def test_what_is_well_written_is_left_alone(text: str) -> None:
@@ -142,11 +153,13 @@ def test_variables_of_a_base_image_that_nobody_knows_are_not_spoken_of() -> None
     assert [finding.rule for finding in check(parse("FROM scratch\nCOPY $x /")).findings] == ["UndefinedVar"]
 
 
-def test_a_copy_of_what_is_ignored_is_found() -> None:
-    read = parse("FROM a\nCOPY ./x y $z /\nADD x /\nCOPY --from=b x /\n")
+def test_a_copy_of_what_is_ignored_is_found_where_that_is_asked_for() -> None:
+    body = "FROM a\nCOPY ./x y $z /\nADD x /\nCOPY --from=b x /\n"
+    assert check(parse(body), ignore=Ignore(["x"])).findings == ()
+    read = parse(f"# check=skip=all;experimental=CopyIgnoredFile\n{body}")
     assert check(read, ignore=Ignore(["x"])).findings == (
-        Finding("CopyIgnoredFile", 'Attempting to Copy file "./x" that is excluded by .dockerignore', 2, 2),
-        Finding("CopyIgnoredFile", 'Attempting to Add file "x" that is excluded by .dockerignore', 3, 3),
+        Finding("CopyIgnoredFile", 'Attempting to Copy file "./x" that is excluded by .dockerignore', 3, 3),
+        Finding("CopyIgnoredFile", 'Attempting to Add file "x" that is excluded by .dockerignore', 4, 4),
     )
 
 
@@ -154,14 +167,59 @@ def test_a_directive_leaves_rules_out_or_makes_them_errors() -> None:
     body = "FROM a\nMAINTAINER b\nCMD c\n"
     assert [rule for rule, *_ in found(f"# check=skip=MaintainerDeprecated\n{body}")] == ["JSONArgsRecommended"]
     assert found(f"# check=skip=all\n{body}") == []
-    assert check(parse(f"# check=skip=all;error=true\n{body}")).is_error
+    assert check(parse(f"# check=skip=all;error=true\n{body}")).error == ""
+    failed = check(parse(f"# check=error=true\n{body}CMD d\n"))
+    rules = "MaintainerDeprecated, JSONArgsRecommended, MultipleInstructionsDisallowed"
+    assert failed.error == f"lint violation found for rules: {rules}"
+    assert check(parse(body)).error == ""
 
 
-def test_an_experimental_rule_is_asked_for() -> None:
-    body = "# nothing\nFROM a AS b\n# c is that\nARG c=1\n"
+def test_a_build_argument_takes_the_place_of_the_directive() -> None:
+    body = "FROM a\nMAINTAINER b\n"
+    assert found(f"# check=error=true\n{body}", BUILDKIT_DOCKERFILE_CHECK="skip=all") == []
+    assert found(f"# check=skip=all\n{body}", BUILDKIT_DOCKERFILE_CHECK="skip=JSONArgsRecommended") != []
+
+
+@pytest.mark.parametrize("options", ["skip", "skip=all;ignore=all", "error=perhaps"])
+def test_a_wish_for_rules_that_is_none_is_refused(options: str) -> None:
+    with pytest.raises(InvalidArgument, match="invalid check option"):
+        check(parse(f"# check={options}\nFROM a\n"))
+
+
+def test_descriptions_of_arguments_and_stages_are_asked_for() -> None:
+    body = "# nothing\nFROM a AS B\n# c is that\nARG c=1\n# no\nARG d\n# e is\nARG d e\n# no\nARG f g\n# no\n#\nARG h\n"
     assert "InvalidDefinitionDescription" not in [rule for rule, *_ in found(f"# x\n{body}")]
-    rules = found(f"# check=experimental=InvalidDefinitionDescription\n{body}")
-    assert [(rule, line) for rule, line, _ in rules] == [("InvalidDefinitionDescription", 3)]
+    rules = found(f"# check=skip=all;experimental=InvalidDefinitionDescription\n{body}# no\nCOPY a /\n# no\nFROM a\n")
+    assert [(line, message) for _, line, message in rules] == [
+        (line, f"Comment for {name} should follow the format: `# {example} <description>`")
+        for line, name, example in ((3, "FROM", "b"), (7, "ARG", "d"), (11, "ARG", "<arg_key>"))
+    ]
+
+
+def test_only_the_first_relative_folder_is_told_of() -> None:
+    text = "FROM a\nARG b=c\nWORKDIR $b\nWORKDIR d\nFROM a\nWORKDIR e\n"
+    assert [(rule, line) for rule, line, _ in found(text)] == [("WorkdirRelativePath", 3), ("WorkdirRelativePath", 6)]
+
+
+def test_an_image_that_has_a_shell_of_its_own_is_left_alone() -> None:
+    shell = KnownImage(has_shell=True)
+    assert check(parse("FROM a\nCMD b\n"), know_image=lambda _: shell).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "platform", "expected"),
+    [
+        ("FROM a", "linux/amd64", ""),
+        ("FROM a", "linux/arm64/v8", "linux/arm64"),
+        ("FROM --platform=$BUILDPLATFORM a", "linux/arm64", ""),
+        ("FROM --platform=aarch64 a AS arm64", "linux/amd64", "linux/arm64"),
+    ],
+)
+def test_an_image_of_another_platform_is_found(text: str, platform: str, expected: str) -> None:
+    findings = check(parse(text), know_image=lambda _: IMAGE, platforms=("linux/amd64", platform)).findings
+    message = f'Base image a was pulled with platform "linux/amd64", expected "{expected}" for current build'
+    wanted = [("InvalidBaseImagePlatform", message)] if expected else []
+    assert [(f.rule, f.message) for f in findings if f.rule != "FromPlatformFlagConstDisallowed"] == wanted
 
 
 def test_findings_have_descriptions_addresses_and_excerpts() -> None:

@@ -1,7 +1,7 @@
 """A build's events as Docker's classic builder tells them."""
 
 from cais.build.classic import ClassicStream
-from cais.build.events import Event, Finished, Output, Planned, Pulling, Started
+from cais.build.events import Event, Finished, Output, Planned, Pulling, Started, Warned
 from cais.engine.progress import Progress
 
 PLAN = Planned(("FROM a", "RUN x", "FROM b", "COPY c /"), ("one", "one", "two", "two"))
@@ -17,6 +17,11 @@ def told(*events: Event, removes: bool = True, failed: bool = False) -> tuple[st
     if failed:
         stream.finish()
     return "".join(texts), pulls
+
+
+def test_what_belongs_to_no_step_is_told_at_once() -> None:
+    text, _ = told(Warned("first\n", source="stderr"), Warned("last\n"))
+    assert text == "\x1b[91mfirst\n\x1b[0mlast\n"
 
 
 def test_steps_are_told_in_their_order_however_they_come() -> None:

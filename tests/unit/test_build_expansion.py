@@ -49,6 +49,13 @@ def test_a_base_without_a_name_is_an_error_with_its_line() -> None:
     assert caught.value.first_line == 2
 
 
+def test_a_platform_of_nothing_is_an_error_that_knows_what_was_meant() -> None:
+    read = parse("FROM --platform=$BULIDPLATFORM a\n")
+    message = r"empty platform value from expression \$BULIDPLATFORM \(did you mean BUILDPLATFORM\?\)"
+    with pytest.raises(DockerfileError, match=message):
+        expand_from(read, read.stages[0], PLATFORMS)
+
+
 def test_an_argument_of_a_stage_is_what_was_given_its_default_or_the_global_one() -> None:
     (arg,) = parse("FROM x\nARG a b=$v c=1 d").stages[0].instructions
     assert isinstance(arg, kinds.Arg)

@@ -22,7 +22,7 @@ COPY --from=other/image a b
 
 
 def plan(text: str = TEXT, target: str = "") -> graph.Plan:
-    return graph.plan(parse(text), target, {"BASE": "busybox"}, None)
+    return graph.plan(parse(text), target, {"BASE": "busybox"}, ())
 
 
 def test_only_the_stages_that_are_needed_are_built() -> None:
@@ -43,7 +43,7 @@ def test_steps_are_numbered_through() -> None:
 
 def test_labels_are_the_last_step_of_the_target() -> None:
     label = Label(values=(("a", "b"),), original="LABEL a=b", keyword="LABEL")
-    made = graph.plan(parse("FROM busybox AS x\nFROM x\n"), "", {}, label)
+    made = graph.plan(parse("FROM busybox AS x\nFROM x\n"), "", {}, (label,))
     assert made.planned.texts == ("FROM busybox AS x", "FROM x", "LABEL a=b")
 
 

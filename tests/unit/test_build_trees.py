@@ -46,6 +46,28 @@ def test_patterns(tree: int, pattern: str, found: list[str]) -> None:
     assert trees.expand(tree, pattern) == found
 
 
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("**/one.txt", ["a/one.txt", "a/b/one.txt"]),
+        ("a/**/one.txt", ["a/one.txt", "a/b/one.txt"]),
+        ("a/**/b/**/*.txt", ["a/b/one.txt"]),
+        ("a/**", ["a", "a/b"]),
+        ("**/absent", []),
+    ],
+)
+def test_two_stars_are_any_number_of_folders_where_that_is_asked_for(tree: int, pattern: str, found: list[str]) -> None:
+    assert trees.expand(tree, pattern, deep=True) == found
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "count"),
+    [("/x/b*", "x/b", 2), ("x/*", "x/long/y", 2), ("x/**", "x/y", 1), ("**/y", "x/z/y/y/w", 3), ("no", "x/y", 2)],
+)
+def test_what_a_pattern_means_of_a_path(pattern: str, path: str, count: int) -> None:
+    assert trees.leading_parts(pattern, path) == count
+
+
 def test_a_pattern_that_makes_no_sense(tree: int) -> None:
     with pytest.raises(InvalidArgument, match="syntax error in pattern"):
         trees.expand(tree, "a[")

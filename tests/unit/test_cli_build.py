@@ -233,6 +233,33 @@ def test_a_check_prints_what_was_found_and_builds_nothing(canned: CannedEngine, 
     assert not [request for request in canned.requests if "build" in request]
 
 
+def test_a_check_tells_what_is_above_a_line_that_cannot_be_read(
+    canned: CannedEngine, folder: Path, capfd: Capture
+) -> None:
+    (folder / "Dockerfile").write_text("FROM scratch AS Bad\nMAINTAINER me\nBADCMD\n")
+    assert run(["build", "--check", "."]) == 1
+    told = capfd.readouterr()
+    assert [line.split()[1] for line in told.out.splitlines() if line.startswith("WARNING")] == [
+        "StageNameCasing",
+        "MaintainerDeprecated",
+    ]
+    assert told.err.endswith("dockerfile parse error on line 3: unknown instruction: BADCMD\n")
+
+
+def test_rules_that_are_errors_end_a_check_and_a_build(canned: CannedEngine, folder: Path, capfd: Capture) -> None:
+    (folder / "Dockerfile").write_text("# check=error=true\nFROM scratch as a\n")
+    violation = "lint violation found for rules: FromAsCasing"
+    assert run(["build", "--check", "."]) == 1
+    assert capfd.readouterr().err == f"ERROR: {violation}\n"
+    assert run(["build", "."]) == 1
+    told = capfd.readouterr().err
+    assert told.startswith("Dockerfile:2\n")
+    assert told.endswith(f"failed to solve: {violation}\n")
+    assert run(["build", "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=skip", "."]) == 1
+    assert 'invalid check option "skip"' in capfd.readouterr().err
+    assert not [request for request in canned.requests if "build" in request]
+
+
 def test_the_cache_is_listed_and_pruned(canned: CannedEngine, capfd: Capture) -> None:
     record = {"ID": "one", "Size": 1500, "InUse": False, "Description": "RUN x", "Type": "regular", "UsageCount": 2}
     used = {"ID": "two", "Size": 500, "InUse": True}

@@ -138,6 +138,31 @@ def test_heredocs_are_files_or_scripts() -> None:
     assert not one(kinds.Run, "RUN echo $((1<<2))").files
 
 
+@pytest.mark.parametrize(
+    ("line", "end", "name", "expands"),
+    [
+        ("RUN <<it\\'s", "it's", "it's", True),
+        ("RUN <<'it'\\'s", "it's", "it's", False),
+        ('RUN <<"it\'s"', "it's", "it's", False),
+        ("RUN <<  A", "A", "A", True),
+        ("RUN <<  A  >b", "A", "A", True),
+        ("RUN << -A", "-A", "-A", True),
+        ("RUN <<- A", "\tA", "A", True),
+        ("RUN <<$A", "$A", "$A", True),
+    ],
+)
+def test_names_of_heredocs_may_be_escaped_quoted_and_behind_blanks(
+    line: str, end: str, name: str, expands: bool
+) -> None:
+    (heredoc,) = one(kinds.Run, f"{line}\ntext\n{end}").files
+    assert (heredoc.name, heredoc.content, heredoc.expands) == (name, "text\n", expands)
+
+
+@pytest.mark.parametrize("line", ["RUN <<-", "RUN <<", "RUN a <<<b", "RUN '<<A'", "RUN <<'A"])
+def test_what_only_looks_like_a_heredoc_is_none(line: str) -> None:
+    assert one(kinds.Run, line).files == ()
+
+
 def test_health_checks_have_times_in_nanoseconds() -> None:
     check = one(
         kinds.Healthcheck,
@@ -188,9 +213,7 @@ LINE_TWO = "dockerfile parse error on line 2: "
         ("FROM a b", "FROM requires either one or three arguments"),
         ("FROM", "FROM requires either one or three arguments"),
         ("FROM a AS 1x", 'invalid name for build stage: "1x", name can\'t start with a number or contain symbols'),
-        ("ENV a", "ENV must have two arguments"),
         ("ENV", "ENV requires at least one argument"),
-        ("ENV a=1 b", 'Syntax error - can\'t find = in "b". Must be of the form: name=value'),
         ("ENV =1", "ENV names can not be blank"),
         ("ARG =1", "ARG names can not be blank"),
         ("ARG", "ARG requires at least one argument"),
@@ -204,7 +227,6 @@ LINE_TWO = "dockerfile parse error on line 2: "
         ("COPY --link= a b", "missing a value on flag: --link"),
         ("COPY --chown a b", "missing a value on flag: --chown"),
         ("COPY --chown=1 --chown=2 a b", "duplicate flag specified: --chown"),
-        ("CMD [1]", "when using JSON array syntax, arrays must be comprised of strings only"),
         ("CMD --x y", "unknown flag: --x"),
         ("RUN", "RUN requires at least one argument"),
         ("RUN --network=hots x", 'invalid network mode "hots" (did you mean host?)'),
@@ -235,6 +257,22 @@ def test_what_is_wrong_is_said_with_its_line(line: str, message: str) -> None:
     error = failure(f"FROM scratch\n{line}\n")
     assert error.message == f"{LINE_TWO}{message}"
     assert error.first_line == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("ENV a", "ENV must have two arguments"),
+        ("LABEL a", "LABEL must have two arguments"),
+        ("ENV a=1 b", 'Syntax error - can\'t find = in "b". Must be of the form: name=value'),
+        ("CMD [1]", "when using JSON array syntax, arrays must be comprised of strings only"),
+        ("RUN <<A\nx", "unterminated heredoc"),
+    ],
+)
+def test_a_line_that_cannot_be_taken_apart_is_an_error_of_syntax(line: str, message: str) -> None:
+    error = failure(f"FROM scratch\n{line}\n")
+    assert (error.message, error.is_syntax, error.first_line) == (message, True, 2)
+    assert not failure("FROM scratch\nENV\n").is_syntax
 
 
 def test_errors_of_the_whole_file() -> None:

@@ -175,6 +175,34 @@ def test_only_regular_files_are_read(root: Path, root_fd: int) -> None:
         fs.read_regular(root_fd, "/missing", 10)
 
 
+def test_links_are_followed_where_the_kernel_asks_to_try_again(
+    root: Path, root_fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "a" / "b").mkdir(parents=True)
+    (root / "a" / "file").touch()
+    (root / "up").symlink_to("/../../a/b")
+    (root / "a" / "b" / "far").symlink_to("../../../../a/file")
+    real = fs.openat2
+
+    def busy(dir_fd: int, path: str, flags: int, *, mode: int = 0, resolve: int = 0) -> int:
+        if resolve & fs.RESOLVE_IN_ROOT:
+            raise BlockingIOError(errno.EAGAIN, "again")
+        return real(dir_fd, path, flags, mode=mode, resolve=resolve)
+
+    monkeypatch.setattr(fs, "openat2", busy)
+    for path, found in (("up", "a/b"), ("/up/far", "a/file"), ("up/..", "a"), ("../..", "."), ("a/b/", "a/b")):
+        fd = fs.open_in_root(root_fd, path, os.O_PATH)
+        assert os.fstat(fd).st_ino == (root / found).stat().st_ino, path
+        os.close(fd)
+    fd = fs.open_in_root(root_fd, "up", os.O_PATH | os.O_NOFOLLOW)
+    assert stat.S_ISLNK(os.fstat(fd).st_mode)
+    os.close(fd)
+    with pytest.raises(NotADirectoryError):
+        fs.open_in_root(root_fd, "a/file/", os.O_PATH)
+    with pytest.raises(FileNotFoundError):
+        fs.open_in_root(root_fd, "up/none/none", os.O_PATH)
+
+
 def test_a_descriptor_that_is_opened_does_not_survive_exec(root: Path, root_fd: int) -> None:
     fd = fs.open_in_root(root_fd, "/", os.O_PATH)
     assert not os.get_inheritable(fd)

@@ -18,7 +18,7 @@ from cais.api.http import bool_query, decode, encode, filters_query, int_query, 
 from cais.api.progress import progress_answer
 from cais.build import context
 from cais.build.builder import Builder, Given, Receive
-from cais.build.cache import PruneOptions
+from cais.build.cachefilters import FIELDS, PruneOptions, record_filter
 from cais.build.classic import ClassicStream, conclusion
 from cais.build.events import Tell
 from cais.build.options import BuildOptions, Limits, NamedContext
@@ -40,8 +40,8 @@ MAX_MANIFEST_BYTES: Final = 1 << 28
 _IMAGE: Final = "docker-image://"
 _KEPT: Final = "kept:"
 _DOCKERFILE_ALONE: Final = "client-session"
-_UNSUPPORTED_FILTERS: Final = ("parent", "description", "inuse", "shared", "private")
-_FILTERS: Final = frozenset({"until", "unused-for", "id", "type", *_UNSUPPORTED_FILTERS})
+_SIZES: Final = ("keep-storage", "reserved-space", "max-used-space", "min-free-space")
+_FILTERS: Final = FIELDS | {"until", "unused-for"}
 
 
 class BuildHandlers:
@@ -166,22 +166,23 @@ class BuildHandlers:
 
 
 def prune_options(request: web.Request, filters: Filters) -> PruneOptions:
-    """What a prune is to leave. Raises: InvalidArgument, Unsupported."""
-    keep_bytes = max(int_query(request, name, 0) for name in ("keep-storage", "reserved-space", "max-used-space"))
-    if int_query(request, "min-free-space", 0):
-        raise Unsupported("min-free-space is not supported by Cais")
-    for name in _UNSUPPORTED_FILTERS:
-        if filters.get(name):
-            raise Unsupported(f"the filter {name} is not supported by Cais")
+    """What a prune is to leave. Raises: InvalidArgument."""
+    sizes = {name: int_query(request, name, 0) for name in _SIZES}
+    for name, size_bytes in sizes.items():
+        if size_bytes < 0:
+            raise InvalidArgument(f"{name} is in bytes and non-negative, not {size_bytes}")
+    if filters.get("until") and filters.get("unused-for"):
+        raise InvalidArgument('conflicting filters: "until" and "unused-for"')
     moments = [*filters.get("until"), *filters.get("unused-for")]
     if len(moments) > 1:
-        raise InvalidArgument("more than one until filter specified")
+        raise InvalidArgument("filters expect only one value")
     return PruneOptions(
         everything=bool_query(request, "all"),
-        keep_bytes=keep_bytes,
+        reserved_bytes=max(sizes["keep-storage"], sizes["reserved-space"]),
+        max_used_bytes=sizes["max-used-space"],
+        min_free_bytes=sizes["min-free-space"],
         unused_since_ns=parse_moment_ns(moments[0], time.time_ns()) if moments else None,
-        ids=frozenset(filters.get("id")),
-        kinds=frozenset(filters.get("type")),
+        filters=tuple(record_filter(name, filters.get(name)) for name in filters.names if name in FIELDS),
     )
 
 

@@ -1,6 +1,6 @@
 """What is answered about the build cache."""
 
-from cais.build.cache import Entry
+from cais.build.cacheentries import Entry
 from cais.engine.models import timestamp
 
 

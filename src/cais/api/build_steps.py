@@ -6,14 +6,14 @@
     {"finished": STEP, "cached": BOOL, "error": TEXT}
     {"cache": [ID, …]}                                          images that have the cache of this build
 
-The progress of a pull is told as everywhere.
+The progress of a pull is told as everywhere, and what belongs to no step as {"stream": TEXT}.
 """
 
 import codecs
 from collections.abc import Callable
 
 from cais.api.http import encode
-from cais.build.events import CacheExported, Event, Finished, Output, Planned, Pulling, Started
+from cais.build.events import CacheExported, Event, Finished, Output, Planned, Pulling, Started, Warned
 from cais.engine.progress import Progress
 
 
@@ -28,6 +28,9 @@ class StepStream:
         """Take an event."""
         if isinstance(event, Pulling):
             self._report(event.progress)
+            return
+        if isinstance(event, Warned):
+            self._report(Progress(stream=event.text))
             return
         message = self._message(event)
         if message:

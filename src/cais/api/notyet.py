@@ -15,7 +15,8 @@ _NO_MANAGER: Final = (
     "and try again."
 )
 _NO_MEMBER: Final = "This node is not part of a swarm"
-_SESSIONS: Final = "BuildKit sessions are not supported yet by Cais"
+_BUILDKIT: Final = "BuildKit's protocol is not supported yet by Cais"
+_ADVICE: Final = ": build with `DOCKER_BUILDKIT=0 docker build` or `cais build`, which know BuildKit's Dockerfiles"
 _SWARM: Final = "swarm is not supported by Cais"
 _PLUGINS: Final = "plugins are not supported by Cais"
 
@@ -27,9 +28,9 @@ def routes() -> list[web.RouteDef]:
     return [web.route(method, path, handler) for method, path, handler in ENDPOINTS]
 
 
-def _unsupported(words: str) -> Handler:
+def _unsupported(words: str, advice: str = "") -> Handler:
     async def refuse(request: web.Request) -> web.StreamResponse:
-        raise Unsupported(f"{words} ({request.method} {request.path})")
+        raise Unsupported(f"{words} ({request.method} {request.path}){advice}")
 
     return refuse
 
@@ -50,8 +51,8 @@ async def _no_such_plugin(request: web.Request) -> web.StreamResponse:
 
 
 ENDPOINTS: Final[tuple[tuple[str, str, Handler], ...]] = (
-    ("POST", "/session", _unsupported(_SESSIONS)),
-    ("POST", "/grpc", _unsupported(_SESSIONS)),
+    ("POST", "/session", _unsupported(_BUILDKIT, _ADVICE)),
+    ("POST", "/grpc", _unsupported(_BUILDKIT, _ADVICE)),
     ("GET", "/plugins", _no_plugins),
     ("GET", "/plugins/privileges", _unsupported(_PLUGINS)),
     ("POST", "/plugins/pull", _unsupported(_PLUGINS)),

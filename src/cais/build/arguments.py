@@ -4,7 +4,7 @@ import json
 import re
 from typing import Final
 
-from cais.build.errors import WordError
+from cais.build.errors import LineError, WordError
 from cais.build.words import SPACES
 from cais.gotext import go_quote
 
@@ -21,7 +21,7 @@ def strings_of_array(text: str) -> tuple[str, ...] | None:
     except (ValueError, RecursionError):
         return None
     if not all(isinstance(item, str) for item in value):
-        raise WordError("when using JSON array syntax, arrays must be comprised of strings only")
+        raise LineError("when using JSON array syntax, arrays must be comprised of strings only")
     return tuple(_whole(item) for item in value)
 
 
@@ -90,13 +90,13 @@ def names_and_values(text: str, instruction: str, escape: str) -> tuple[list[tup
     if "=" not in found[0]:
         name, *value = BLANKS.split(text, maxsplit=1)
         if not value:
-            raise WordError(f"{instruction} must have two arguments")
+            raise LineError(f"{instruction} must have two arguments")
         return [(name, value[0])], True
     pairs: list[tuple[str, str]] = []
     for word in found:
         name, equals, value_text = word.partition("=")
         if not equals:
-            raise WordError(f"Syntax error - can't find = in {go_quote(word)}. Must be of the form: name=value")
+            raise LineError(f"Syntax error - can't find = in {go_quote(word)}. Must be of the form: name=value")
         if not name:
             raise WordError(f"{instruction} names can not be blank")
         pairs.append((name, value_text))

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,10 +17,11 @@ from cais.build.cache import BuildCache
 from cais.build.cacheimages import cache_images, steps_of
 from cais.build.cachemounts import CacheMounts
 from cais.build.dockerfile import Dockerfile, parse
-from cais.build.events import CacheExported, Finished, Pulling, Tell
-from cais.build.expansion import global_scope, platform_args
+from cais.build.errors import DockerfileError
+from cais.build.events import CacheExported, Finished, Pulling, Tell, Warned
+from cais.build.expansion import PROXY_ARGS, global_scope, platform_args
 from cais.build.graph import SCRATCH, Plan, StagePlan
-from cais.build.instructions import Instruction, Label
+from cais.build.instructions import Arg, Instruction, Label
 from cais.build.kept import KeptContexts
 from cais.build.making import Maker
 from cais.build.options import BuildOptions
@@ -88,7 +89,7 @@ class Builder:
             if text is None:
                 text = await asyncio.to_thread(contexts.read_dockerfile, given.folder, options.dockerfile)
                 await asyncio.to_thread(contexts.leave_out, given.folder, options.dockerfile)
-            dockerfile = parse(text, os.path.basename(options.dockerfile) or contexts.DOCKERFILE)
+            dockerfile = _parsed(text, options.dockerfile or contexts.DOCKERFILE)
             build_args = {name: value for name, value in options.build_args.items() if value is not None}
             maker = Maker(store, lease, folder, _epoch_ns(build_args.get(_EPOCH, "")))
             one = _Build(
@@ -107,6 +108,21 @@ class Builder:
         except CaisError as error:
             _log.error("the build cache could not be brought down to its size: %s", error)
         return image
+
+
+def _parsed(text: bytes, path: str) -> Dockerfile:
+    """The Dockerfile of that path in the context. Raises: DockerfileError."""
+    if not text:
+        raise DockerfileError(f"the Dockerfile ({path}) cannot be empty", path)
+    name = os.path.basename(path)
+    try:
+        return parse(text, name)
+    except DockerfileError as error:
+        if not error.is_syntax:
+            raise
+        shown = DockerfileError(f"failed to parse {name}: {error.message}", name, error.first_line, error.last_line)
+        shown.excerpt = error.excerpt
+        raise shown from None
 
 
 async def _keep(maker: Maker) -> None:
@@ -160,10 +176,14 @@ class _Build:
         )
         for name in self._options.cache_from:
             self._take_cache(name)
+        for text in _warnings_of(self._dockerfile):
+            self._tell(Warned(text, source="stderr"))
         self._tell(plan.planned)
         for number, _ in enumerate(self._dockerfile.global_args, 1):
             self._tell(Finished(number))
         state = await self._run_stages(plan, tools)
+        if unused := _unused(self._dockerfile, build_args):
+            self._tell(Warned(f"[Warning] One or more build-args [{' '.join(unused)}] were not consumed\n"))
         if self._options.exports_cache:
             await self._export_cache(state)
         if self._options.squash:
@@ -230,7 +250,10 @@ class _Build:
     # -- what stages ask for
 
     async def state_of(self, index: int) -> State:
-        """What another stage has come to."""
+        """What another stage has come to. Raises: InvalidArgument for one that nothing has said to be needed."""
+        if index not in self._stages:
+            name = self._dockerfile.stages[index].name or str(index)
+            raise InvalidArgument(f"the stage {name} is not built, since only a trigger of a base image names it")
         return await asyncio.shield(self._stages[index])
 
     async def base_image(self, name: str, platform: str, step: int) -> Image:
@@ -290,13 +313,34 @@ def _local(resolve: Callable[[str], Image], name: str, wanted: Platform | None) 
     return image if matches(wanted, image.config.os, image.config.architecture) else None
 
 
-def _labels(labels: Mapping[str, str]) -> Instruction | None:
-    """The instruction that labels given with a build amount to, as Docker appends it."""
-    if not labels:
-        return None
-    values = tuple((_literal(name), _literal(labels[name])) for name in sorted(labels))
-    text = "LABEL " + " ".join(f"{name}={labels[name]}" for name in sorted(labels))
-    return Label(values=values, original=text, keyword="LABEL")
+def _warnings_of(dockerfile: Dockerfile) -> list[str]:
+    """What is to be told of the file itself."""
+    found = [
+        f"[WARNING]: Empty continuation line found in: {node.original}\n"
+        for node in dockerfile.lexed.nodes
+        if node.has_empty_continuation
+    ]
+    end = "[WARNING]: Empty continuation lines will become errors in a future release.\n"
+    return [*found, end] if found else []
+
+
+def _unused(dockerfile: Dockerfile, build_args: Iterable[str]) -> list[str]:
+    """The arguments that were given and that no ARG names; those that mean something anyway are none."""
+    lines: list[Instruction] = [*dockerfile.global_args]
+    for stage in dockerfile.stages:
+        lines += stage.instructions
+    named = {name for line in lines if isinstance(line, Arg) for name, _ in line.values}
+    return sorted(
+        name for name in build_args if name not in named | PROXY_ARGS | {_EPOCH} and not name.startswith("BUILDKIT_")
+    )
+
+
+def _labels(labels: Mapping[str, str]) -> tuple[Instruction, ...]:
+    """The instructions that labels given with a build amount to, as Docker appends them."""
+    return tuple(
+        Label(values=((_literal(name), _literal(value)),), original=f"LABEL {name}={value}", keyword="LABEL")
+        for name, value in sorted(labels.items())
+    )
 
 
 def _literal(text: str) -> str:

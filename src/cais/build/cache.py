@@ -1,36 +1,21 @@
 """The build cache as it is listed and pruned: the layers of steps, and the folders of cache mounts."""
 
 import asyncio
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from cais.build.cacheentries import CACHE_MOUNT, KEPT_CONTEXT, Entry
+from cais.build.cachefilters import PruneOptions
 from cais.build.cachemounts import CacheMounts
 from cais.build.kept import Generation, KeptContexts
 from cais.build.making import INTERNAL
 from cais.engine.engine import Engine
 from cais.engine.image_steps import Step
 
-CACHE_MOUNT: Final = "exec.cachemount"
-KEPT_CONTEXT: Final = "source.local"
 DEFAULT_BYTES: Final = 20 << 30
 """How much a build cache may grow to before what was used least recently goes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One thing that is kept. Times in nanoseconds since 1970. shared: an image has it too."""
-
-    id: str
-    parent: str
-    kind: str
-    description: str
-    size_bytes: int
-    created_ns: int
-    last_used_ns: int
-    uses: int
-    in_use: bool
-    shared: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +24,6 @@ class Freed:
 
     ids: list[str]
     size_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PruneOptions:
-    """keep_bytes: stop when no more than this is left. older_than_ns: spare what was used since."""
-
-    everything: bool = False
-    keep_bytes: int = 0
-    unused_since_ns: int | None = None
-    ids: frozenset[str] = frozenset()
-    kinds: frozenset[str] = frozenset()
 
 
 class BuildCache:
@@ -86,15 +60,8 @@ class BuildCache:
     async def prune(self, options: PruneOptions) -> Freed:
         """Remove what was used least recently, until what is left fits. Steps that made no layer go with the others."""
         entries = await self.entries()
-        total = sum(entry.size_bytes for entry in entries if not entry.shared)
-        chosen: list[Entry] = []
-        for entry in entries:
-            if options.keep_bytes and total <= options.keep_bytes:
-                break
-            if _is_chosen(entry, options):
-                chosen.append(entry)
-                total -= 0 if entry.shared else entry.size_bytes
-        freed = await self._remove(chosen, with_internal=options.everything and not options.ids)
+        chosen = options.chosen(entries, await asyncio.to_thread(self._free_bytes))
+        freed = await self._remove(chosen, with_internal=options.everything and not options.is_limited)
         self._engine.events.emit("builder", "prune", "", {"reclaimed": str(freed.size_bytes)})
         return freed
 
@@ -102,7 +69,11 @@ class BuildCache:
         """After a build: keep the cache within its size."""
         store = self._engine.images.store
         if sum(step.size_bytes for step in store.steps.all()) > DEFAULT_BYTES:
-            await self.prune(PruneOptions(keep_bytes=DEFAULT_BYTES))
+            await self.prune(PruneOptions(everything=True, max_used_bytes=DEFAULT_BYTES))
+
+    def _free_bytes(self) -> int:
+        status = os.statvfs(self._engine.settings.data_root)
+        return status.f_bavail * status.f_frsize
 
     async def _remove(self, chosen: Iterable[Entry], *, with_internal: bool) -> Freed:
         store = self._engine.images.store
@@ -151,11 +122,3 @@ def _entry(step: Step, shared: bool) -> Entry:
         in_use=False,
         shared=shared,
     )
-
-
-def _is_chosen(entry: Entry, options: PruneOptions) -> bool:
-    if entry.in_use or (options.ids and entry.id not in options.ids):
-        return False
-    if options.kinds and entry.kind not in options.kinds:
-        return False
-    return options.unused_since_ns is None or entry.last_used_ns < options.unused_since_ns

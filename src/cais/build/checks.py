@@ -1,14 +1,17 @@
 """What `build --check` says of a Dockerfile: BuildKit's rules, by BuildKit's names.
 
-`# check=skip=RULE,RULE;error=true` at the top of the file leaves rules out ("all" leaves out every one).
+`# check=skip=RULE,RULE;error=true` at the top of the file leaves rules out ("all" leaves out every one); the build
+argument BUILDKIT_DOCKERFILE_CHECK stands for such a line, whatever the file says.
 """
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cais.build import instructions as kinds
+from cais.build.check_rules import Finding, Options
 from cais.build.dockerfile import Dockerfile
 from cais.build.errors import WordError, excerpt, with_suggestion
 from cais.build.expansion import PROXY_ARGS, declared, global_scope, platform_args
@@ -17,44 +20,8 @@ from cais.build.instructions import Instruction, Stage
 from cais.build.words import Rules, expand
 from cais.gotext import go_quote
 
-DESCRIPTIONS: Final = {
-    "StageNameCasing": "Stage names should be lowercase",
-    "FromAsCasing": "The 'as' keyword should match the case of the 'from' keyword",
-    "NoEmptyContinuation": "Empty continuation lines will become errors in a future release",
-    "ConsistentInstructionCasing": (
-        "All commands within the Dockerfile should use the same casing (either upper or lower)"
-    ),
-    "DuplicateStageName": "Stage names should be unique",
-    "ReservedStageName": "Reserved words should not be used as stage names",
-    "JSONArgsRecommended": (
-        "JSON arguments recommended for ENTRYPOINT/CMD to prevent unintended behavior related to OS signals"
-    ),
-    "MaintainerDeprecated": ("The MAINTAINER instruction is deprecated, use a label instead to define an image author"),
-    "UndefinedArgInFrom": "FROM command must use declared ARGs",
-    "WorkdirRelativePath": (
-        "Relative workdir without an absolute workdir declared within the build can have unexpected results "
-        "if the base image changes"
-    ),
-    "UndefinedVar": "Variables should be defined before their use",
-    "MultipleInstructionsDisallowed": "Multiple instructions of the same type should not be used in the same stage",
-    "LegacyKeyValueFormat": "Legacy key/value format with whitespace separator should not be used",
-    "RedundantTargetPlatform": (
-        "Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior"
-    ),
-    "SecretsUsedInArgOrEnv": "Sensitive data should not be used in the ARG or ENV commands",
-    "InvalidDefaultArgInFrom": "Default value for global ARG results in an empty or invalid base image name",
-    "FromPlatformFlagConstDisallowed": "FROM --platform flag should not use a constant value",
-    "InvalidDefinitionDescription": (
-        "Comment for build stage or argument should follow the format: `# <arg/stage name> <description>`. "
-        "If this is not intended to be a description comment, add an empty line or comment between the instruction "
-        "and the comment."
-    ),
-    "CopyIgnoredFile": "Attempting to Copy file that is excluded by .dockerignore",
-    "ExposeProtoCasing": "Protocol in EXPOSE instruction should be lowercase",
-    "ExposeInvalidFormat": "IP address and host-port mapping should not be used in EXPOSE instruction",
-}
-EXPERIMENTAL: Final = frozenset({"InvalidDefinitionDescription"})
-
+_OPTIONS_ARG: Final = "BUILDKIT_DOCKERFILE_CHECK"
+_SAME: Final = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64"}
 _RESERVED: Final = frozenset({"context", "scratch"})
 _SECRET: Final = re.compile(
     r"(?i)(?:_|^)(?:apikey|auth|credential|credentials|key|password|pword|passwd|secret|token)(?:_|$)"
@@ -67,25 +34,6 @@ _IMAGE_NAME: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that a rule has found. Lines are counted from 1."""
-
-    rule: str
-    message: str
-    first_line: int
-    last_line: int
-
-    @property
-    def description(self) -> str:
-        return DESCRIPTIONS[self.rule]
-
-    @property
-    def url(self) -> str:
-        dashed = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", self.rule).lower()
-        return f"https://docs.docker.com/go/dockerfile/rule/{dashed}/"
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
     """What the rules have found, by line; `is_error`: `# check=error=true` makes each of them one."""
 
@@ -93,47 +41,58 @@ class Result:
     is_error: bool
     dockerfile: Dockerfile
 
+    @property
+    def error(self) -> str:
+        """What a build that is checked fails with, "" where it does not."""
+        rules = list(dict.fromkeys(finding.rule for finding in self.findings))
+        return f"lint violation found for rules: {', '.join(rules)}" if self.is_error and rules else ""
+
     def excerpt(self, finding: Finding) -> str:
         return excerpt(self.dockerfile.name, self.dockerfile.lines, finding.first_line, finding.last_line)
 
 
-BaseEnvironment = Callable[[str], Mapping[str, str] | None]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownImage:
+    """What is known of a base image."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    platform: str = ""  # "linux/arm64"
+    has_shell: bool = False  # SHELL was set
+
+
+KnowImage = Callable[[str], KnownImage | None]
 
 
 def check(
     dockerfile: Dockerfile,
     build_args: Mapping[str, str] | None = None,
-    base_environment: BaseEnvironment = lambda _: None,
+    know_image: KnowImage = lambda _: None,
     ignore: Ignore | None = None,
+    platforms: tuple[str, str] = ("linux/amd64", "linux/amd64"),
 ) -> Result:
-    """Apply all rules. Where the environment of a base image is not known (None), nothing is said of variables.
+    """Apply all rules. Where a base image is not known (None), nothing is said of variables that it may have.
 
-    Raises: DockerfileError where an expansion fails.
+    `platforms` are the machine's and that of the build. Raises: DockerfileError where an expansion fails;
+    InvalidArgument where the wish for rules cannot be read.
     """
-    options = _Options(dockerfile.directives.get("check", ""))
-    checker = _Checker(dockerfile, build_args or {}, base_environment, ignore or Ignore(()))
+    given = build_args or {}
+    options = Options(given.get(_OPTIONS_ARG) or dockerfile.directives.get("check", ""))
+    checker = _Checker(dockerfile, given, know_image, ignore or Ignore(()), platforms)
     found = (finding for finding in checker.findings() if options.wants(finding.rule))
     ordered = tuple(sorted(set(found), key=lambda finding: (finding.first_line, finding.rule, finding.message)))
     return Result(ordered, options.is_error, dockerfile)
 
 
-class _Options:
-    """The directive `# check=skip=…;error=…;experimental=…`."""
+@dataclass(slots=True)
+class _Stage:
+    """What a stage begins with, and in the end what one that is built on it begins with.
 
-    def __init__(self, text: str) -> None:
-        options = dict(item.strip().partition("=")[::2] for item in text.split(";"))
-        self._skipped = _names(options.get("skip", ""))
-        self._experimental = _names(options.get("experimental", ""))
-        self.is_error = options.get("error", "").strip().lower() in ("true", "1")
+    `variables` are those of ENV and ARG, None where nobody knows them: of an image that is not here.
+    """
 
-    def wants(self, rule: str) -> bool:
-        if rule in EXPERIMENTAL:
-            return not self._experimental.isdisjoint({"all", rule.lower()})
-        return self._skipped.isdisjoint({"all", rule.lower()})
-
-
-def _names(text: str) -> set[str]:
-    return {name.strip().lower() for name in text.split(",")}
+    variables: dict[str, str] | None
+    has_shell: bool = False
+    has_workdir: bool = False
 
 
 class _Checker:
@@ -141,16 +100,17 @@ class _Checker:
         self,
         dockerfile: Dockerfile,
         build_args: Mapping[str, str],
-        base_environment: BaseEnvironment,
+        know_image: KnowImage,
         ignore: Ignore,
+        platforms: tuple[str, str],
     ) -> None:
         self._file = dockerfile
         self._build_args = build_args
-        self._base_environment = base_environment
+        self._know_image = know_image
         self._ignore = ignore
-        self._platforms = platform_args("linux/amd64", "linux/amd64")
+        self._platforms = platform_args(*platforms)
         self._globals = global_scope(dockerfile, build_args, self._platforms)
-        self._environments: dict[int, dict[str, str] | None] = {}
+        self._stages: dict[int, _Stage] = {}
 
     def findings(self) -> Iterator[Finding]:
         yield from self._casing()
@@ -165,14 +125,16 @@ class _Checker:
             yield from self._instructions(stage)
 
     def _casing(self) -> Iterator[Finding]:
-        nodes = self._file.lexed.nodes
-        lower = sum(node.keyword.islower() for node in nodes)
-        upper = sum(node.keyword.isupper() for node in nodes)
+        lines: list[Instruction | Stage] = []
+        for stage in self._file.stages:
+            lines += [stage, *stage.instructions]
+        lower = sum(line.keyword.islower() for line in lines)
+        upper = sum(line.keyword.isupper() for line in lines)
         wanted, word = (str.lower, "lowercase") if lower > upper else (str.upper, "uppercase")
-        for node in nodes:
-            if node.keyword != wanted(node.keyword):
-                message = f"Command '{node.keyword}' should match the case of the command majority ({word})"
-                yield Finding("ConsistentInstructionCasing", message, node.first_line, node.last_line)
+        for line in lines:
+            if line.keyword != wanted(line.keyword):
+                message = f"Command '{line.keyword}' should match the case of the command majority ({word})"
+                yield _finding("ConsistentInstructionCasing", message, line)
 
     def _empty_continuations(self) -> Iterator[Finding]:
         for node in self._file.lexed.nodes:
@@ -182,9 +144,10 @@ class _Checker:
     def _comments(self) -> Iterator[Finding]:
         for node in self._file.lexed.nodes:
             names = _described(node.keyword.lower(), node.arguments)
-            if not names or not node.comments or any(node.comments[-1].startswith(f"{name} ") for name in names):
+            if not names or not node.comments or node.comments[-1].split(" ")[0] in names:
                 continue
-            message = DESCRIPTIONS["InvalidDefinitionDescription"].replace("<arg/stage name>", names[0])
+            example = names[0] if len(names) == 1 else "<arg_key>"
+            message = f"Comment for {node.keyword.upper()} should follow the format: `# {example} <description>`"
             yield Finding("InvalidDefinitionDescription", message, node.first_line, node.last_line)
 
     def _stage_names(self) -> Iterator[Finding]:
@@ -212,10 +175,11 @@ class _Checker:
             default_base = expand(stage.base, defaults, Rules(self._file.escape))
         except WordError as error:
             raise self._file.error(str(error), stage.first_line, stage.last_line) from None
-        for name in sorted(base.missing | platform.missing):
-            message = with_suggestion(f"FROM argument '{name}' is not declared", name, sorted(self._globals))
+        names = self._globals.keys() | {name for arg in self._file.global_args for name, _ in arg.values}
+        for name in sorted((base.missing | platform.missing) - names):
+            message = with_suggestion(f"FROM argument '{name}' is not declared", name, sorted(names))
             yield _finding("UndefinedArgInFrom", message, stage)
-        if not base.missing and not _IMAGE_NAME.fullmatch(default_base.text):
+        if not _IMAGE_NAME.fullmatch(default_base.text):
             message = f"Default value for ARG {stage.base} results in empty or invalid base image name"
             yield _finding("InvalidDefaultArgInFrom", message, stage)
         if platform.found == {"TARGETPLATFORM"} and platform.text == self._platforms["TARGETPLATFORM"]:
@@ -228,48 +192,69 @@ class _Checker:
                 message = f"FROM --platform flag should not use constant value {go_quote(platform.text)}"
                 yield _finding("FromPlatformFlagConstDisallowed", message, stage)
 
-    def _environment(self, stage: Stage) -> dict[str, str] | None:
-        """What a stage begins with; None where nobody knows."""
+    def _begun(self, stage: Stage) -> tuple[_Stage, KnownImage | None]:
+        """What a stage begins with, and the image that it is built on, where that is one and known."""
         base = expand(stage.base, self._globals, Rules(self._file.escape)).text
         if base == "scratch":
-            return {}
+            return _Stage({}), None
         parent = self._file.stage(base, before=stage.index)
         if parent is not None and parent.name == base.lower():
-            return self._environments.get(parent.index)
-        known = self._base_environment(base)
-        return None if known is None else dict(known)
+            return replace(self._stages[parent.index]), None
+        known = self._know_image(base)
+        if known is None:
+            return _Stage(None), None
+        return _Stage(dict(known.environment), has_shell=known.has_shell), known
+
+    def _image_platform(self, stage: Stage, image: KnownImage) -> Iterator[Finding]:
+        platform = expand(stage.platform, self._globals, Rules(self._file.escape)).text
+        wanted = platform or self._platforms["TARGETPLATFORM"]
+        if image.platform and _system(image.platform) != _system(wanted):
+            base = expand(stage.base, self._globals, Rules(self._file.escape)).text
+            message = (
+                f"Base image {base} was pulled with platform {go_quote(image.platform)}, "
+                f"expected {go_quote('/'.join(_system(wanted)))} for current build"
+            )
+            yield _finding("InvalidBaseImagePlatform", message, stage)
 
     def _instructions(self, stage: Stage) -> Iterator[Finding]:
-        variables = self._environment(stage)
-        known = variables is not None
-        scope = variables or {}
-        environment = dict(scope)  # what a stage built on this one begins with
-        has_shell = has_workdir = False
+        begun, image = self._begun(stage)
+        if image is not None:
+            yield from self._image_platform(stage, image)
+        known = begun.variables is not None
+        scope = dict(begun.variables or {})
         for instruction in stage.instructions:
             if known:
                 yield from self._undefined(instruction, scope)
-            yield from self._simple(instruction, has_shell=has_shell, has_workdir=has_workdir)
-            has_shell |= isinstance(instruction, kinds.Shell)
             if isinstance(instruction, kinds.Workdir):
-                has_workdir |= instruction.path.startswith(("/", "$"))
-            environment |= self._declare(instruction, scope)
-        self._environments[stage.index] = environment if known else None
+                if not begun.has_workdir:
+                    yield from self._workdir(instruction, scope if known else None)
+                begun.has_workdir = True
+            yield from self._simple(instruction, has_shell=begun.has_shell)
+            begun.has_shell |= isinstance(instruction, kinds.Shell)
+            self._declare(instruction, scope)
+        begun.variables = scope if known else None
+        self._stages[stage.index] = begun
 
-    def _declare(self, instruction: Instruction, scope: dict[str, str]) -> dict[str, str]:
-        """Put the variables of an instruction into a scope; those that images built on it have are returned."""
-        try:
+    def _workdir(self, instruction: kinds.Workdir, scope: Mapping[str, str] | None) -> Iterator[Finding]:
+        """A folder that depends on the base image. Later ones are put right with the first."""
+        path = instruction.path
+        if scope is not None:
+            with suppress(WordError):
+                path = expand(path, scope, Rules(self._file.escape)).text
+        if not path.startswith("/") and (scope is not None or not path.startswith("$")):
+            message = f"Relative workdir {go_quote(path)} can have unexpected results if the base image changes"
+            yield _finding("WorkdirRelativePath", message, instruction)
+
+    def _declare(self, instruction: Instruction, scope: dict[str, str]) -> None:
+        """Put the variables of an instruction into a scope."""
+        with suppress(WordError):  # which the build will say, with its line
             if isinstance(instruction, kinds.Arg):
                 given = {name: "" for name, _ in instruction.values}
                 values = declared(instruction, scope, self._build_args, self._globals, self._file.escape)
                 scope.update({name: value for name, value in (given | values).items() if name not in scope or value})
             elif isinstance(instruction, kinds.Env):
                 rules = Rules(self._file.escape)
-                values = {name: expand(value, scope, rules).text for name, value in instruction.values}
-                scope.update(values)
-                return values
-        except WordError:
-            pass  # which the build will say, with its line
-        return {}
+                scope.update({name: expand(value, scope, rules).text for name, value in instruction.values})
 
     def _undefined(self, instruction: Instruction, scope: Mapping[str, str]) -> Iterator[Finding]:
         missing: set[str] = set()
@@ -283,7 +268,7 @@ class _Checker:
             message = message.replace("(did you mean ", "(did you mean $")
             yield _finding("UndefinedVar", message, instruction)
 
-    def _simple(self, instruction: Instruction, *, has_shell: bool, has_workdir: bool) -> Iterator[Finding]:
+    def _simple(self, instruction: Instruction, *, has_shell: bool) -> Iterator[Finding]:
         """Rules that look at one instruction alone."""
         match instruction:
             case kinds.Cmd() | kinds.Entrypoint():
@@ -296,11 +281,6 @@ class _Checker:
             case kinds.Maintainer():
                 message = "Maintainer instruction is deprecated in favor of using label"
                 yield _finding("MaintainerDeprecated", message, instruction)
-            case kinds.Workdir():
-                if not has_workdir and not instruction.path.startswith(("/", "$")):
-                    result = "can have unexpected results if the base image changes"
-                    message = f"Relative workdir {go_quote(instruction.path)} {result}"
-                    yield _finding("WorkdirRelativePath", message, instruction)
             case kinds.Env() | kinds.Label():
                 yield from _pairs(instruction)
             case kinds.Arg():
@@ -323,6 +303,13 @@ class _Checker:
 
 def _finding(rule: str, message: str, where: Instruction | Stage) -> Finding:
     return Finding(rule, message, where.first_line, where.last_line)
+
+
+def _system(platform: str) -> tuple[str, str]:
+    """The operating system and the architecture of "linux/arm64/v8" or "arm64"."""
+    system, slash, rest = platform.lower().partition("/")
+    architecture = (rest if slash else system).partition("/")[0]
+    return system if slash else "linux", _SAME.get(architecture, architecture)
 
 
 def _described(keyword: str, arguments: str) -> list[str]:

@@ -6,7 +6,7 @@ Steps run side by side; what a later one tells waits until those before it are d
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cais.build.events import CacheExported, Event, Finished, Output, Planned, Pulling, Started
+from cais.build.events import CacheExported, Event, Finished, Output, Planned, Pulling, Started, Warned
 from cais.engine.image import Image, short_id
 from cais.engine.progress import Progress
 
@@ -41,10 +41,12 @@ class ClassicStream:
             self._texts = event.texts
             self._steps = [_Step() for _ in event.texts]
             return
-        if isinstance(event, CacheExported):
-            return
-        if not 1 <= event.step <= len(self._steps):
-            return
+        if isinstance(event, Warned):
+            self._write(_colored(event.text, event.source))
+        elif not isinstance(event, CacheExported) and 1 <= event.step <= len(self._steps):
+            self._tell_step(event)
+
+    def _tell_step(self, event: Started | Output | Pulling | Finished) -> None:
         step = self._steps[event.step - 1]
         step.texts += self._texts_of(event)
         if isinstance(event, Finished):
@@ -72,7 +74,7 @@ class ClassicStream:
                 return [f" ---> Running in {short_id(event.container)}\n"] if event.container else []
             case Output():
                 text = event.data.decode("utf-8", "replace")
-                return [f"\x1b[91m{text}\x1b[0m" if event.source == "stderr" else text]
+                return [_colored(text, event.source)]
             case Pulling():
                 return [event.progress]
         if not event.state:
@@ -96,6 +98,10 @@ class ClassicStream:
             else:
                 self._write(text)
         step.texts.clear()
+
+
+def _colored(text: str, source: str) -> str:
+    return f"\x1b[91m{text}\x1b[0m" if source == "stderr" else text
 
 
 def conclusion(image: Image, tags: list[str]) -> list[str]:

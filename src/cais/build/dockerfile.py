@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cais.build.errors import DockerfileError, WordError
+from cais.build.errors import DockerfileError, LineError, WordError
 from cais.build.instructions import Arg, Instruction, Stage
 from cais.build.lexer import Lexed, Node, lex
 from cais.build.reading import Reader, read_from, read_instruction
@@ -92,6 +92,10 @@ def _read(node: Node, lexed: Lexed, index: int) -> Instruction | Stage:
     reader = Reader(node, lexed.escape)
     try:
         return read_from(reader, index) if node.keyword.lower() == "from" else read_instruction(reader)
+    except LineError as error:
+        found = _error(lexed, node, str(error))
+        found.is_syntax = True
+        raise found from None
     except WordError as error:
         raise _error(lexed, node, f"dockerfile parse error on line {node.first_line}: {error}") from None
 

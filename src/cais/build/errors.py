@@ -11,7 +11,8 @@ _SUGGESTED_WITHIN = 3
 class DockerfileError(InvalidArgument):
     """A Dockerfile that cannot be used. `message` is one line in BuildKit's words; lines are counted from 1.
 
-    `excerpt` is empty where the error belongs to no line.
+    `excerpt` is empty where the error belongs to no line. `is_syntax`: what is wrong is found before any instruction
+    is understood.
     """
 
     def __init__(self, message: str, name: str = "Dockerfile", first_line: int = 0, last_line: int = 0) -> None:
@@ -20,6 +21,7 @@ class DockerfileError(InvalidArgument):
         self.first_line = first_line
         self.last_line = max(last_line, first_line)
         self.excerpt = ""
+        self.is_syntax = False
 
     def within(self, lines: Sequence[str]) -> "DockerfileError":
         """The same error with an excerpt of the file that it is about."""
@@ -34,6 +36,10 @@ class DockerfileError(InvalidArgument):
 
 class WordError(ValueError):
     """A word, flag or mount that cannot be read: the reason alone, for who knows the line."""
+
+
+class LineError(WordError):
+    """A line whose words cannot even be told apart."""
 
 
 def excerpt(name: str, lines: Sequence[str], first: int, last: int) -> str:

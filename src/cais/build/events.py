@@ -62,7 +62,15 @@ class CacheExported:
     images: tuple[str, ...]
 
 
-Event: TypeAlias = Planned | Started | Output | Pulling | Finished | CacheExported
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something that belongs to no step. source: `stdout` or `stderr`."""
+
+    text: str
+    source: str = "stdout"
+
+
+Event: TypeAlias = Planned | Started | Output | Pulling | Finished | CacheExported | Warned
 Tell: TypeAlias = Callable[[Event], None]
 """Takes an event, in the event loop's thread, at once."""
 

@@ -1,13 +1,13 @@
 """Variables put into instructions, and the variables that a build has by itself."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
 from cais.build import instructions as kinds
 from cais.build.dockerfile import Dockerfile
-from cais.build.errors import WordError
+from cais.build.errors import WordError, with_suggestion
 from cais.build.instructions import Instruction, Stage
 from cais.build.lexer import Heredoc
 from cais.build.runmounts import parse_mount
@@ -92,12 +92,22 @@ def expand_from(dockerfile: Dockerfile, stage: Stage, scope: Mapping[str, str]) 
     """The base and the platform of a stage, with their variables. Raises: DockerfileError."""
     try:
         base = expand(stage.base, scope, Rules(dockerfile.escape))
-        platform = expand(stage.platform, scope, Rules(dockerfile.escape)).text
+        platform = expand(stage.platform, scope, Rules(dockerfile.escape))
+        if not base.text:
+            raise WordError(_suggested(f"base name ({stage.base}) should not be blank", base.missing, scope))
+        if stage.platform and not platform.text:
+            raise WordError(
+                _suggested(f"empty platform value from expression {stage.platform}", platform.missing, scope)
+            )
     except WordError as error:
         raise dockerfile.error(str(error), stage.first_line, stage.last_line) from None
-    if not base.text:
-        raise dockerfile.error(f"base name ({stage.base}) should not be blank", stage.first_line, stage.last_line)
-    return base.text, platform
+    return base.text, platform.text
+
+
+def _suggested(message: str, missing: Iterable[str], scope: Iterable[str]) -> str:
+    """The message, and what one of the missing variables was perhaps meant to be."""
+    told = (with_suggestion(message, name, sorted(scope)) for name in sorted(missing))
+    return next((text for text in told if text != message), message)
 
 
 def expand_instruction(instruction: Instruction, variables: Mapping[str, str], escape: str = "\\") -> Instruction:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cais.build import instructions as kinds
-from cais.build.dockerfile import Dockerfile
+from cais.build.dockerfile import Dockerfile, parse_trigger
 from cais.build.events import Planned
 from cais.build.expansion import expand_from
 from cais.build.instructions import Instruction, Stage
@@ -44,8 +44,8 @@ class Plan:
         return self.stages[-1]
 
 
-def plan(dockerfile: Dockerfile, target: str, scope: dict[str, str], labels: Instruction | None) -> Plan:
-    """What is to be built. scope: what FROM's variables stand for. labels: a last instruction of the target.
+def plan(dockerfile: Dockerfile, target: str, scope: dict[str, str], labels: tuple[Instruction, ...]) -> Plan:
+    """What is to be built. scope: what FROM's variables stand for. labels: the last instructions of the target.
 
     Raises: DockerfileError.
     """
@@ -65,7 +65,7 @@ def plan(dockerfile: Dockerfile, target: str, scope: dict[str, str], labels: Ins
         stage = dockerfile.stages[index]
         _check_copies(dockerfile, stage)
         base, platform = bases[index]
-        instructions = (*stage.instructions, *([labels] if labels and stage is last else []))
+        instructions = (*stage.instructions, *(labels if stage is last else ()))
         base_stage = dockerfile.stage(base, before=index) if base.lower() != SCRATCH else None
         plans.append(
             StagePlan(stage, base, platform, base_stage.index if base_stage else None, len(texts) + 1, instructions)
@@ -76,7 +76,13 @@ def plan(dockerfile: Dockerfile, target: str, scope: dict[str, str], labels: Ins
 
 
 def _needs(dockerfile: Dockerfile, stage: Stage, base: str) -> Iterator[int]:
-    for name in (base, *_named(stage.instructions)):
+    below = dockerfile.stage(base, before=stage.index)
+    triggers = tuple(
+        parse_trigger(line.expression, dockerfile.escape)
+        for line in (below.instructions if below else ())
+        if isinstance(line, kinds.Onbuild)
+    )
+    for name in (base, *_named(stage.instructions), *_named(triggers)):
         found = dockerfile.stage(name, before=stage.index)
         if found is not None:
             yield found.index

@@ -3,6 +3,7 @@
 What an instruction means is the business of `cais.build.dockerfile`; the rules here are those of BuildKit's parser.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from cais.build.words import SPACES, Rules, expand
 
 _DIRECTIVE: Final = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*\Z")
 _DIRECTIVES: Final = frozenset({"escape", "syntax", "check"})
-_HEREDOC: Final = re.compile(r"(\d*)<<(-?)([^<]+)", re.DOTALL)
+_HEREDOC: Final = re.compile(r"(\d*)<<(-?+)([^<]+)", re.DOTALL)
+_HEREDOC_SIGN: Final = re.compile(r"\d*<<-?")
 _WITH_HEREDOCS: Final = frozenset({"add", "copy", "run"})
 _TABS: Final = re.compile(r"^\t+", re.MULTILINE)
 _BYTE_ORDER_MARK: Final = "\ufeff"
@@ -45,7 +47,7 @@ class Node:
     first_line: int
     last_line: int
     heredocs: tuple[Heredoc, ...] = ()
-    comments: tuple[str, ...] = ()  # those directly above it
+    comments: tuple[str, ...] = ()  # those directly above it, down from the last empty one
     has_empty_continuation: bool = False
 
 
@@ -65,6 +67,7 @@ def lex(text: str, name: str) -> Lexed:
     try:
         return lexer.lex()
     except DockerfileError as error:
+        error.is_syntax = True
         raise error.within(lexer.lines) from None
 
 
@@ -84,7 +87,7 @@ def heredoc_of(word: str) -> Heredoc | None:
         return None
     try:
         plain = expand(found[3], {}, Rules(unset_stays=True)).words
-        raw = expand(found[3], {}, Rules(unset_stays=True, raw_quotes=True, raw_escapes=True)).words
+        raw = expand(found[3], {}, Rules(unset_stays=True, raw_quotes=True)).words
     except WordError:
         return None
     if len(plain) != 1:
@@ -119,14 +122,13 @@ class _Lexer:
             if self._take_directive(line):
                 continue
             if line.startswith("#"):
-                comments.append(line[1:].strip(SPACES))
+                comment = line[1:].strip(SPACES)
+                comments = [*comments, comment] if comment else []
                 continue
             line, goes_on = self._without_continuation(line)
-            if not line and not goes_on:
-                comments.clear()
-                continue
-            yield self._node(line, tuple(comments), goes_on=goes_on)
-            comments.clear()
+            if line or goes_on:
+                yield self._node(line, tuple(comments), goes_on=goes_on)
+            comments = []
 
     def _take(self) -> str:
         self._at += 1
@@ -165,8 +167,9 @@ class _Lexer:
             words = expand(line, {}, rules).words
         except WordError:
             return  # quotes that do not close: the shell's affair
-        for word in words:
-            heredoc = heredoc_of(word)
+        for before, word in itertools.pairwise(("", *words)):
+            # as in the shell, blanks may follow the sign
+            heredoc = heredoc_of(f"{before} {word}") if _HEREDOC_SIGN.fullmatch(before) else heredoc_of(word)
             if heredoc is not None:
                 content = self._content(heredoc, first)
                 yield Heredoc(heredoc.name, content, heredoc.expands, heredoc.chomps)

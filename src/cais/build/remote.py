@@ -17,6 +17,7 @@ from cais.linux.fs import open_in_root
 from cais.storage.trees import remove_tree
 
 _GIT: Final = re.compile(r"(?:git://|git@|ssh://|github\.com/|https?://[^#?]*\.git(?:#|\?|$))")
+_DIGITS: Final = {"sha256": 64, "sha384": 96, "sha512": 128}
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]*")
 _COMMIT: Final = re.compile(r"[0-9a-f]{7,64}")
 _CONNECT_SECONDS: Final = 30
@@ -80,10 +81,7 @@ async def fetch_file(address: str, folder: Path, checksum: str = "") -> str:
     name = unquote(urlsplit(address).path).rstrip("/").rpartition("/")[2]
     if not name or name in {".", ".."} or "/" in name or "\0" in name:
         raise InvalidArgument(f"cannot determine filename from url: {address}")
-    algorithm, _, wanted = checksum.partition(":")
-    if checksum and (algorithm != "sha256" or not re.fullmatch("[0-9a-f]{64}", wanted)):
-        raise InvalidArgument(f"unsupported checksum: {checksum!r}")
-    hashed = hashlib.sha256()
+    hashed = _hash_of(checksum) if checksum else hashlib.sha256()
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS)
     path = folder / name
     try:
@@ -100,10 +98,25 @@ async def fetch_file(address: str, folder: Path, checksum: str = "") -> str:
             modified = answer.headers.get("Last-Modified", "")
     except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
         raise Unavailable(f"failed to GET {address}: {error}") from error
-    if checksum and hashed.hexdigest() != wanted:
-        raise InvalidArgument(f"digest mismatch sha256:{hashed.hexdigest()}: {checksum}")
+    found = f"{hashed.name}:{hashed.hexdigest()}"
+    if checksum and found != checksum:
+        raise InvalidArgument(f"digest mismatch {found}: {checksum}")
     os.utime(path, (_seconds(modified), _seconds(modified)))
     return name
+
+
+def _hash_of(checksum: str) -> "hashlib._Hash":
+    """What computes a digest of the form that a checksum has. Raises: InvalidArgument, in the words of Go's library."""
+    algorithm, colon, digits = checksum.partition(":")
+    if not colon or not re.fullmatch("[A-Za-z0-9_+.-]+", algorithm):
+        raise InvalidArgument(f"invalid checksum digest format: {checksum!r}")
+    if algorithm not in _DIGITS:
+        raise InvalidArgument(f"unsupported digest algorithm: {checksum!r}")
+    if len(digits) != _DIGITS[algorithm]:
+        raise InvalidArgument(f"invalid checksum digest length: {checksum!r}")
+    if not re.fullmatch("[0-9a-f]*", digits):
+        raise InvalidArgument(f"invalid checksum digest format: {checksum!r}")
+    return hashlib.new(algorithm)
 
 
 def _write_all(file: int, data: bytes) -> None:

@@ -210,7 +210,7 @@ class StageRun:
         found: list[transfer.Item] = []
         local = tuple(text for text in line.sources if not tools.fetcher.is_remote(text))
         if line.checksum and (local or len(line.sources) != 1):
-            raise InvalidArgument("checksum can't be specified for non-HTTP(S) sources")
+            raise InvalidArgument("checksum requires HTTP(S) sources")
         if local:
             context = await self._around.source("", self._plan.stage.index)
             unpacks = line.unpack is not False

@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -20,7 +20,7 @@ from cais.errors import InvalidArgument
 from cais.runtime import users
 from cais.runtime.errors import StartFailed
 
-_NOT_FOUND: Final = "file not found in build context or excluded by .dockerignore: stat {}: file does not exist"
+_NOT_IN_CONTEXT: Final = "file not found in build context or excluded by .dockerignore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,11 @@ def find(source: Source, line: kinds.Transfer, patterns: Sequence[str], destinat
     """What the patterns of one tree mean. Blocks. Raises: InvalidArgument where one means nothing; OSError."""
     found: list[Item] = []
     word = line.keyword.upper()
+    if isinstance(line, kinds.Copy) and any(pattern.startswith(("http://", "https://")) for pattern in patterns):
+        raise InvalidArgument("COPY failed: source can't be a URL for COPY")
     with source.opened() as root:
-        paths = [path for pattern in patterns for path in _expanded(root, pattern, source, word)]
+        deep = isinstance(line, kinds.Copy) and line.parents
+        paths = [path for pattern in patterns for path in _expanded(root, pattern, source, word, deep=deep)]
         if not paths and not line.files:
             raise InvalidArgument(f"{word} failed: no source files were specified")
         if len(paths) > 1 and not destination.endswith("/"):
@@ -54,22 +57,28 @@ def find(source: Source, line: kinds.Transfer, patterns: Sequence[str], destinat
             aim = destination
             if isinstance(line, kinds.Copy) and line.parents:
                 aim = _with_parents(destination, pattern, path, trees.is_folder(root, path))
-            digest = trees.digest(root, path, skip, owners=False, contents=source.contents)
+            digest = trees.digest(root, path, skip, owners=_keeps_owners(source, line), contents=source.contents)
             found.append(Item(source, path, aim, digest, archive, skip))
     return found
 
 
-def _expanded(root: int, pattern: str, source: Source, word: str) -> list[tuple[str, str]]:
-    paths = trees.expand(root, pattern)
+def _keeps_owners(source: Source, line: kinds.Transfer) -> bool:
+    """What comes from a stage or an image belongs to whom it does there; what comes from a folder, to root."""
+    return bool(source.name) and not line.chown
+
+
+def _expanded(root: int, pattern: str, source: Source, word: str, *, deep: bool) -> list[tuple[str, str]]:
+    paths = trees.expand(root, pattern, deep=deep)
     if not trees.has_wildcards(pattern) and not trees.leads_somewhere(root, paths[0]):
-        raise InvalidArgument(f"{word} failed: {_NOT_FOUND.format(pattern if not source.name else paths[0])}")
+        where = f"stat {paths[0]}" if source.name else f"{_NOT_IN_CONTEXT}: stat {pattern}"
+        raise InvalidArgument(f"{word} failed: {where}: file does not exist")
     return [(pattern, path) for path in paths]
 
 
 def _with_parents(destination: str, pattern: str, path: str, is_folder: bool) -> str:
     """Where `--parents` puts a path: with all of its folders, from the pivot "/./" on where the pattern has one."""
     before, pivot, _ = pattern.partition("/./")
-    kept = path[len(trees.inside(before)) :].lstrip("/") if pivot else path
+    kept = "/".join(path.split("/")[trees.leading_parts(before, path) :]) if pivot else path
     folder = kept if is_folder else str(PurePosixPath(kept).parent)
     return f"{destination.rstrip('/')}/{folder}/"
 
@@ -121,7 +130,8 @@ def carry_out(lower: Sequence[str], step: StepFolder, items: Sequence[Item], lin
         )
         for item in items:
             work.check()
-            copying = Copying(root, look, work.check)
+            kept = replace(look, owner=None) if _keeps_owners(item.source, line) else look
+            copying = Copying(root, kept, work.check)
             with item.source.opened() as tree:
                 _carry_out(copying, tree, item, work)
                 if copying.links.folders:

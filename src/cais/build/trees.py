@@ -21,6 +21,7 @@ _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _STRICT: Final = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
 _PIECE_BYTES: Final = 1 << 20
+DEEP: Final = "**"
 _WILD: Final = re.compile(r"[*?\[\\]")
 
 Skip = Callable[[str, bool], bool]
@@ -32,16 +33,19 @@ def inside(path: str) -> str:
     return normpath("/" + path).lstrip("/")
 
 
-def expand(root: int, pattern: str) -> list[str]:
+def expand(root: int, pattern: str, *, deep: bool = False) -> list[str]:
     """The paths that a pattern of Go's filepath.Match means, sorted; a path without wildcards stands for itself.
 
-    Raises: InvalidArgument for a pattern that makes no sense.
+    deep: "**" stands for any number of folders. Raises: InvalidArgument for a pattern that makes no sense.
     """
     parts = inside(pattern).split("/")
     found = [""]
     for number, part in enumerate(parts):
         if not _WILD.search(part):
             found = [f"{parent}/{part}".lstrip("/") for parent in found]
+            continue
+        if deep and part == DEEP:
+            found = list(dict.fromkeys(below for parent in found for below in _folders_below(root, parent)))
             continue
         regex = pattern_of(part)
         found = [
@@ -53,6 +57,37 @@ def expand(root: int, pattern: str) -> list[str]:
     if any(_WILD.search(part) for part in parts):
         found = [path for path in found if exists(root, path)]
     return found
+
+
+def leading_parts(pattern: str, path: str) -> int:
+    """With how many of its parts at least a path is what a pattern means, where "**" is deep; all where it never is."""
+    names = path.split("/")
+    counts = {0}
+    for part in inside(pattern).split("/"):
+        if part == DEEP:
+            counts = set(range(min(counts, default=len(names) + 1), len(names) + 1))
+        else:
+            regex = pattern_of(part)
+            counts = {count + 1 for count in counts if count < len(names) and regex.fullmatch(names[count])}
+    return min(counts, default=len(names))
+
+
+def _folders_below(root: int, folder: str) -> Iterator[str]:
+    """A folder and all below it. Links are no folders."""
+    waiting = [folder]
+    while waiting:
+        folder = waiting.pop()
+        yield folder
+        try:
+            descriptor = open_in_root(root, folder or ".", os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            continue
+        try:
+            with os.scandir(descriptor) as entries:
+                names = sorted((entry.name for entry in entries if entry.is_dir(follow_symlinks=False)), reverse=True)
+        finally:
+            os.close(descriptor)
+        waiting += [f"{folder}/{name}".lstrip("/") for name in names]
 
 
 def has_wildcards(pattern: str) -> bool:

@@ -36,12 +36,22 @@ def _build(call: Invocation) -> int:
             from cais.cli.build_check import check  # noqa: PLC0415 -- loads the whole language
 
             return check(call, context)
+        if _has_rules(call, context):
+            from cais.cli.build_check import refuse_findings  # noqa: PLC0415 -- loads the whole language
+
+            refuse_findings(call, context)
         view = _built_with_cache(call, context)
         if outputs:
             export(call, view.identity, outputs)
         return _report(call, view, to_stdout=any(output.is_stdout for output in outputs))
     finally:
         context.close()
+
+
+def _has_rules(call: Invocation, context: Context) -> bool:
+    """Whether a Dockerfile is perhaps to be checked before it is built."""
+    asked = any(text.startswith("BUILDKIT_DOCKERFILE_CHECK") for text in call.flags.texts("build-arg"))
+    return asked or b"check" in (context.text or b"").partition(b"\nFROM")[0]
 
 
 def _check_supported(call: Invocation, outputs: list[Output]) -> None:
@@ -133,7 +143,7 @@ def _registries(call: Invocation) -> dict[str, str]:
 
 def _explain(context: Context, error: EngineError) -> None:
     """Show the lines of the Dockerfile that an error is about."""
-    if context.text is None or "ockerfile" not in error.message:
+    if context.text is None or not ("ockerfile" in error.message or "failed to parse" in error.message):
         return
     from cais.build.dockerfile import parse  # noqa: PLC0415 -- only where something is wrong
     from cais.build.errors import DockerfileError  # noqa: PLC0415

@@ -33,6 +33,11 @@ class Filters:
     def __repr__(self) -> str:
         return f"Filters({self._values!r})"
 
+    @property
+    def names(self) -> list[str]:
+        """The keys that were given, also those without any value."""
+        return list(self._values)
+
     def get(self, key: str) -> tuple[str, ...]:
         """The values wanted for `key`; empty when it was not given."""
         return self._values.get(key, ())

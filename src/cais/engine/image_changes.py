@@ -3,6 +3,7 @@
 CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME and WORKDIR.
 """
 
+import ipaddress
 import posixpath
 import re
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from cais.errors import InvalidArgument
 SHELL: Final = ("/bin/sh", "-c")
 
 _PORT: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/([a-z]+))?", re.ASCII)
+_HOST_PORT: Final = re.compile(r"\d{1,5}(?:-\d{1,5})?", re.ASCII)
 _PROTOCOLS: Final = ("tcp", "udp", "sctp")
 _MIN_INTERVAL_NS: Final = 1_000_000
 
@@ -174,17 +176,33 @@ def _command(text: str) -> list[str]:
 
 
 def exposed_ports(word: str) -> list[str]:
-    """ "80", "80/udp" or "80-82/tcp" as the configuration has them: "80/tcp" …"""
-    found = _PORT.fullmatch(word.lower())
+    """ "80", "80/udp" or "80-82/tcp" as the configuration has them: "80/tcp" …
+
+    An address and a port of the host before it, as in "127.0.0.1:8080:80", have to be right, and mean nothing.
+    Raises: InvalidArgument.
+    """
+    front, _, port = word.rpartition(":")
+    found = _PORT.fullmatch(port.lower())
     if found is None:
-        raise InvalidArgument(f"invalid containerPort: {word}")
+        raise InvalidArgument(f"invalid containerPort: {port}")
+    _check_published(*front.rpartition(":")[::2])
     protocol = found[3] or "tcp"
     first, last = int(found[1]), int(found[2] or found[1])
     if protocol not in _PROTOCOLS:
         raise InvalidArgument(f"invalid proto: {protocol}")
     if not 0 < first <= last <= 65535:
-        raise InvalidArgument(f"invalid containerPort: {word}")
-    return [f"{port}/{protocol}" for port in range(first, last + 1)]
+        raise InvalidArgument(f"invalid containerPort: {port}")
+    return [f"{number}/{protocol}" for number in range(first, last + 1)]
+
+
+def _check_published(address: str, ports: str) -> None:
+    """Raises: InvalidArgument for what is no address and no port, or range of ports, of a host; "" is one."""
+    if ports and not _HOST_PORT.fullmatch(ports):
+        raise InvalidArgument(f"invalid hostPort: {ports}")
+    try:
+        ipaddress.ip_address(address.removeprefix("[").removesuffix("]") or "::")
+    except ValueError:
+        raise InvalidArgument(f"invalid IP address: {address}") from None
 
 
 def _healthcheck(text: str) -> Healthcheck:

@@ -68,7 +68,12 @@ def openat2(dir_fd: int, path: str | bytes, flags: int, *, mode: int = 0, resolv
 
 def open_in_root(root_fd: int, path: str, flags: int, *, mode: int = 0) -> int:
     """Open `path` as a process whose root is `root_fd` would, never following a link of /proc. RESOLVE_IN_ROOT."""
-    return openat2(root_fd, path, flags, mode=mode, resolve=RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+    try:
+        return openat2(root_fd, path, flags, mode=mode, resolve=RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+    except BlockingIOError:
+        # On a mount that is attached nowhere Linux answers EAGAIN for good to a link such as "/../x".
+        with _Walk(root_fd) as walk:
+            return walk.open(path, flags, mode)
 
 
 def make_directories(root_fd: int, path: str, mode: int = 0o755) -> int:
@@ -119,8 +124,21 @@ class _Walk:
     def fd(self) -> int:
         return self._fds[-1]
 
-    def enter(self, path: str, mode: int) -> None:
-        """Go to the folder `path`, making what is missing."""
+    def open(self, path: str, flags: int, mode: int) -> int:
+        """What is at `path`, opened."""
+        folder, _, name = path.rstrip("/").rpartition("/")
+        self.enter(f"/{folder}" if path.startswith("/") else folder, None)
+        if name in ("", ".", ".."):
+            self.enter(name, None)
+            name = "."
+        elif not flags & os.O_NOFOLLOW and self._follow_link(name):
+            return self.open(self._target, flags, mode)
+        if path.endswith("/"):
+            flags |= os.O_DIRECTORY
+        return openat2(self.fd, name, flags, mode=mode, resolve=RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+
+    def enter(self, path: str, mode: int | None) -> None:
+        """Go to the folder `path`, making what is missing with that mode; nothing is made where it is None."""
         for name in self._components(path):
             if self._follow_link(name):
                 self.enter(self._target, mode)
@@ -163,11 +181,12 @@ class _Walk:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
         return True
 
-    def _enter_folder(self, name: str, mode: int) -> None:
+    def _enter_folder(self, name: str, mode: int | None) -> None:
         self._names.append(name)
         try:
             try:
-                os.mkdir(name, mode, dir_fd=self.fd)
+                if mode is not None:
+                    os.mkdir(name, mode, dir_fd=self.fd)
             except FileExistsError:
                 pass
             flags = os.O_PATH | os.O_DIRECTORY
