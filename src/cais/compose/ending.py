@@ -8,7 +8,7 @@ from cais.client.http import quote
 from cais.compose import labels
 from cais.compose.errors import ComposeError
 from cais.compose.hooks import run_hook
-from cais.compose.observed import INCLUDED, by_service, containers
+from cais.compose.observed import EXCLUDED, INCLUDED, by_service, containers
 from cais.compose.parallel import Task, each, run_all
 from cais.compose.report import DONE, WORKING, Step
 
@@ -66,6 +66,7 @@ class Ending:
     def _stop_one(self, container: Container) -> None:
         if container.state not in _LIVE:
             if container.state in {"exited", "created", "dead"}:
+                self._reporter.on(container.resource, "Stopping", WORKING)
                 self._reporter.on(container.resource, "Stopped", DONE)
             return
         with Step(self._reporter, container.resource, "Stopping", "Stopped"):
@@ -116,7 +117,7 @@ class Down:
     def run(self, services: Iterable[str] = (), *, orphans: bool, volumes: bool, images: str) -> None:
         """`images` is "", "local" or "all"."""
         chosen = set(services)
-        found = containers(self._engines, self._name, one_off=INCLUDED)
+        found = containers(self._engines, self._name, one_off=INCLUDED if orphans else EXCLUDED)
         if chosen:
             found = [container for container in found if container.service in chosen]
         elif self._project is not None and not orphans:

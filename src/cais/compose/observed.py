@@ -7,7 +7,7 @@ from cais.compose import labels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from typing import Any
 
     from cais.compose.document import Tree
@@ -35,6 +35,12 @@ class Container:
     @property
     def is_one_off(self) -> bool:
         return self.labels.get(labels.ONE_OFF) == "True"
+
+    def is_orphan(self, services: Collection[str]) -> bool:
+        """Whether it belongs to none of these services; one of `compose run` does as long as it may be of use."""
+        if self.is_one_off:
+            return self.state in {"exited", "dead"}
+        return self.service not in services
 
     @property
     def resource(self) -> str:

@@ -33,6 +33,7 @@ class Attached:
         self._project = project
         self._printer = printer
         self._services = set(attached)
+        self.awaited: set[str] = set()  # the services that `finish` waits for; none: all
         self._timestamps = timestamps
         self._changed = threading.Condition()
         self._living: dict[str, Container] = {}
@@ -84,11 +85,12 @@ class Attached:
         if action == "die":
             code = int(attributes.get("exitCode") or 0)
             self._settle(container)
+            if container.service in self._services and self._is_awaited(container):
+                self._printer.ended(container.name_in(self._project), code)
             with self._changed:
                 self._living.pop(identity, None)
                 self.ended.append((container, code))
                 self._changed.notify()
-            self._printer.ended(container.name_in(self._project), code)
         elif action == "start":
             again = False
             with self._changed:
@@ -106,13 +108,19 @@ class Attached:
     def finish(self, *, until_first: bool = False, until_failure: bool = False) -> None:
         """Wait until all have ended; or the first has, or the first that failed. A KeyboardInterrupt passes."""
         with self._changed:
-            while self._living and not self._lost:
-                if until_first and self.ended:
+            while self._waits() and not self._lost:
+                if until_first and any(self._is_awaited(one) for one, _ in self.ended):
                     return
-                if until_failure and any(code for _, code in self.ended):
+                if until_failure and any(code and self._is_awaited(one) for one, code in self.ended):
                     return
                 # With a time limit, for otherwise the wait would not see a signal.
                 self._changed.wait(0.5)
+
+    def _waits(self) -> bool:
+        return any(self._is_awaited(one) for one in self._living.values())
+
+    def _is_awaited(self, container: Container) -> bool:
+        return not self.awaited or container.service in self.awaited
 
     def code_of(self, service: str) -> int | None:
         """The exit status of the first container of a service that has ended."""

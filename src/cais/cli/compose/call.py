@@ -9,7 +9,7 @@ from cais.cli.compose.progress import chosen, warn
 from cais.compose.engines import Engines
 from cais.compose.errors import ComposeError
 from cais.compose.observed import EXCLUDED, containers
-from cais.compose.project import Reading, Sources, Workspace
+from cais.compose.project import Reading, Sources, Workspace, without_unused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,6 +65,11 @@ class Call(Invocation):
         how.keeps_unused = how.keeps_unused or self.whole.flags.on("all-resources")
         return self.workspace.read(list(services), how)
 
+    def selected(self, project: Project, names: Iterable[str], *, dependencies: bool = True) -> Project:
+        """The project with only these services, what they depend on, and what is used by them. Raises ComposeError."""
+        chosen = project.selected(names, dependencies=dependencies)
+        return chosen if self.whole.flags.on("all-resources") else without_unused(chosen)
+
     def project_or_name(self, services: Iterable[str] = ()) -> tuple[str, Project | None]:
         """The project, or only its name, where that is given and there is no file. Raises ComposeError."""
         given = self.whole.flags.text("project-name") or os.environ.get("COMPOSE_PROJECT_NAME", "")
@@ -100,6 +105,10 @@ class Call(Invocation):
         if self._progress is None:
             self._progress = chosen(self.whole.flags.text("progress"), self.whole.flags.text("ansi"))
         return self._progress
+
+    def be_quiet(self) -> None:
+        """Show nothing of what happens but warnings."""
+        self._progress = chosen("quiet", "never")
 
     def containers(
         self, name: str, services: Iterable[str] = (), *, stopped: bool = True, one_off: int = EXCLUDED

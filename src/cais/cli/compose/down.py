@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from cais.cli.command import Command
+from cais.cli.compose.asking import agreed
 from cais.cli.compose.call import for_compose
 from cais.cli.flags import Flag, number, switch
-from cais.cli.output import err
+from cais.cli.output import err, out
 from cais.client.http import quote
 from cais.compose.ending import Down, Ending
 from cais.compose.observed import EXCLUDED, INCLUDED
@@ -51,7 +52,7 @@ def _kill(call: Call) -> int:
     one_off = INCLUDED if call.flags.on("remove-orphans") else EXCLUDED
     found = call.containers(name, call.arguments, stopped=False, one_off=one_off)
     if not found:
-        err("no container to kill")
+        err("No container to kill")
         return 1 if call.arguments else 0
     signal = call.flags.text("signal")
     query = {"signal": signal} if signal else None
@@ -80,10 +81,10 @@ def _rm(call: Call) -> int:
     if not found:
         err("No stopped containers")
         return 0
-    names = ", ".join(one.name for one in found)
+    question = f"Going to remove {', '.join(one.name for one in found)}"
     if given.on("force"):
-        err(f"Going to remove {names}")
-    elif not _agrees(f"Going to remove {names}\nAre you sure? [yN] "):
+        out(question)
+    elif not agreed(question):
         return 0
     call.progress.begin("rm")
     try:
@@ -91,13 +92,6 @@ def _rm(call: Call) -> int:
     finally:
         call.progress.end()
     return 0
-
-
-def _agrees(question: str) -> bool:
-    import sys  # noqa: PLC0415
-
-    err(question, end="")
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 _TIMEOUT = number("timeout", "Specify a shutdown timeout in seconds", "t")

@@ -10,7 +10,7 @@ from cais.client.http import quote
 from cais.compose.errors import ComposeError
 from cais.compose.observed import by_service
 from cais.compose.parallel import Task, each, run_all
-from cais.compose.report import Step
+from cais.compose.report import DONE, Step
 from cais.compose.starting import RUNNING_OR_HEALTHY, Starting
 
 TYPE_CHECKING = False
@@ -74,15 +74,15 @@ def _restart(call: Call) -> int:
     return 0
 
 
-def _each_running(verb: str, begins: str, ends: str, states: set[str]) -> Callable[[Call], int]:
+def _each_running(verb: str, ends: str) -> Callable[[Call], int]:
     def act(call: Call) -> int:
         name, project = call.project_or_name(call.arguments)
         call.check_services(project)
-        found = [one for one in call.containers(name, call.arguments, stopped=False) if one.state in states]
+        found = call.containers(name, call.arguments, stopped=False)
 
         def one(container: Container) -> None:
-            with Step(call.progress, container.resource, begins, ends):
-                call.engines.post(f"/containers/{quote(container.identity)}/{verb}")
+            call.engines.post(f"/containers/{quote(container.identity)}/{verb}")
+            call.progress.on(container.resource, ends, DONE)
 
         call.progress.begin(verb)
         try:
@@ -133,8 +133,8 @@ RESTART = Command(
     ),
     for_compose(_restart),
 )
-PAUSE = Command("[SERVICE...]", "", (), for_compose(_each_running("pause", "Pausing", "Paused", {"running"})))
-UNPAUSE = Command("[SERVICE...]", "", (), for_compose(_each_running("unpause", "Unpausing", "Unpaused", {"paused"})))
+PAUSE = Command("[SERVICE...]", "", (), for_compose(_each_running("pause", "Paused")))
+UNPAUSE = Command("[SERVICE...]", "", (), for_compose(_each_running("unpause", "Unpaused")))
 WAIT = Command(
     "SERVICE [SERVICE...]",
     "",

@@ -120,7 +120,7 @@ def _ls(call: Call) -> int:
     for one in found:
         projects.setdefault(one.labels.get(labels.PROJECT, ""), []).append(one)
     rows = []
-    names = [item.partition("=")[2] for item in given.texts("filter") if item.startswith("name=")]
+    names = [_part_of_name(item) for item in given.texts("filter")]
     for name in sorted(projects):
         running = [one for one in projects[name] if one.state in _LIVE]
         shown = projects[name] if given.on("all") else running
@@ -135,6 +135,13 @@ def _ls(call: Call) -> int:
     else:
         out(table([["NAME", "STATUS", "CONFIG FILES"], *([*row.values()] for row in rows)], 20))
     return 0
+
+
+def _part_of_name(item: str) -> str:
+    key, _, value = item.partition("=")
+    if key != "name":
+        raise CommandError(f"invalid filter '{key}'")
+    return value
 
 
 def _combined_status(found: list[Container]) -> str:
