@@ -231,7 +231,7 @@ def test_logs_of_all_or_of_some(project: Project) -> None:
     done = project.run("logs", "first")
     assert sorted((done.stdout + done.stderr).splitlines()) == ["first-1  | one", "first-1  | two"]
     assert project.good("logs", "--no-log-prefix", "--tail", "1", "second") == "begun\n"
-    assert project.run("logs", "nope").stderr == "no such service: nope\n"
+    assert project.run("-f", "compose.yaml", "logs", "nope").stderr == "no such service: nope\n"
 
 
 def test_exec_and_run(project: Project) -> None:
@@ -312,7 +312,7 @@ volumes: {data: }
 """
     )
     project.good("up", "-d")
-    project.good("stop")
+    project.good("-f", "compose.yaml", "stop")
     assert project.good("run", "--rm", "a", "cat", "/data/log") == "started 1\nstopped\n"
 
 
@@ -439,7 +439,7 @@ services:
 def test_what_is_not_there_is_named(project: Project) -> None:
     project.write(TWO)
     for words in (("up", "nope"), ("logs", "nope"), ("stop", "nope"), ("run", "nope"), ("build", "nope")):
-        done = project.run(*words)
+        done = project.run("-f", "compose.yaml", *words)
         assert (done.returncode, done.stderr) == (1, "no such service: nope\n"), words
     assert project.run("exec", "web", "true").stderr == 'service "web" is not running\n'
     assert "unknown command: cais compose nope" in project.run("nope").stderr

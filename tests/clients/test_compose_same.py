@@ -8,7 +8,7 @@ import pytest
 
 from tests.harness.compose import Project
 
-_STATE = ("ps", "-a", "--format", "{{.Names}} {{.State}} {{.Networks}}")
+_STATE = ("ps", "-a", "--format", "{{.Names}} {{.State}}")
 _NETWORKS = ("network", "ls", "--format", "{{.Name}}")
 _VOLUMES = ("volume", "ls", "-q")
 
@@ -76,6 +76,58 @@ services:
   fails: {image: busybox, command: sh -c 'sleep 0.5; exit 11', depends_on: [stays]}
 """
 
+MORE = f"""
+services:
+  one: {{{SLEEPER}, networks: [first, second], volumes: ["left:/l", "kept:/k"]}}
+networks: {{first: , second: }}
+volumes: {{left: , kept: }}
+"""
+LESS = f"""
+services:
+  one: {{{SLEEPER}, networks: [first], volumes: ["left:/l"]}}
+networks: {{first: , second: }}
+volumes: {{left: , kept: }}
+"""
+PROFILES = """
+services:
+  plain: {image: busybox, command: sleep 1000, stop_grace_period: 0s}
+  special: {image: busybox, command: sleep 1000, stop_grace_period: 0s, profiles: [p], depends_on: [plain]}
+"""
+WAITING = """
+services:
+  app:
+    image: busybox
+    command: 'true'
+    depends_on: {other: {condition: service_healthy, required: false}}
+  other: {image: busybox, command: sleep 1000, stop_grace_period: 0s}
+"""
+FILES = f"""
+services:
+  one: {{{SLEEPER}, environment: [A, B=2]}}
+  two: {{{SLEEPER}, env_file: [missing.env]}}
+  three: {{{SLEEPER}, env_file: [missing.env], profiles: [p]}}
+"""
+ENDED = """
+services:
+  app: {image: busybox, command: 'true', depends_on: {other: {condition: service_healthy}}}
+  other: {image: busybox, command: sh -c 'exit 5'}
+"""
+PORTS = """
+services:
+  one: {image: busybox, command: sleep 1000, stop_grace_period: 0s, expose: [70], ports: ["127.0.0.1:18001:80"]}
+  two: {image: busybox, command: sleep 1000, stop_grace_period: 0s, profiles: [p], container_name: only_one}
+"""
+NOTHING = "volumes: {alone: }\nnetworks: {lonely: }\n"
+HOOKS = """
+services:
+  short: {image: busybox, command: sleep 1}
+  long:
+    image: busybox
+    command: sleep 1000
+    stop_grace_period: 0s
+    pre_stop: [{command: echo last words}]
+"""
+
 ROWS: dict[str, tuple[str, list[str | Step]]] = {
     "run makes only what its service needs, and leaves what it has made": (
         RUN,
@@ -119,6 +171,84 @@ ROWS: dict[str, tuple[str, list[str | Step]]] = {
         ENDS,
         ["up fails", "ps --format {{.Service}}", "down", "up --abort-on-container-failure", "down"],
     ),
+    "down leaves what the file does not speak of": (
+        MORE,
+        [
+            "up -d",
+            "-f less.yaml down -v",
+            "up -d",
+            "down one",
+            "down -v",
+            "--all-resources -f less.yaml up -d",
+            "down -v",
+        ],
+    ),
+    "what others have made is left alone": (
+        TWO,
+        [
+            "up -d",
+            *(f"-f less.yaml {word}" for word in ("restart", "pause", "unpause", "stop", "kill", "down")),
+            Step("-f less.yaml up -d", variables={"COMPOSE_REMOVE_ORPHANS": "1"}),
+        ],
+    ),
+    "a project of resources alone": (NOTHING, ["up -d", "up", "--all-resources up", "--all-resources down -v"]),
+    "down of services with profiles": (
+        PROFILES,
+        ["--profile p up -d", "-f compose.yaml down", "-f compose.yaml --profile p down"],
+    ),
+    "a dependency that need not be": (WAITING, ["up -d"]),
+    "a dependency that has ended": (ENDED, ["up -d"]),
+    "ports and scales": (
+        PORTS,
+        [
+            "up -d",
+            "port one 80",
+            "port one",
+            "port one 81",
+            "port one 70",
+            "port --index 2 one 80",
+            "port nobody 1",
+            "exec nobody true",
+            "logs --index 3 one",
+            "ps --filter what=one",
+            "scale one",
+            "up -d --scale one=x",
+            "up -d --scale nobody=2",
+            "--profile p up -d --scale two=2",
+            "up --wait --wait-timeout 5 one",
+            "start --wait --wait-timeout 5 one",
+            "wait nobody",
+        ],
+    ),
+    "by the name of the project alone": (
+        TWO,
+        [
+            "up -d",
+            *(
+                f"{word} nobody"
+                for word in ("stop", "start", "restart", "kill", "pause", "logs", "ps", "down", "volumes")
+            ),
+            "stop two",
+            "start two",
+            "stop",
+            "start two",
+            "down",
+            "down",
+            "start",
+            "restart",
+        ],
+    ),
+    "variables of files are read where they are needed": (
+        FILES,
+        [
+            "up -d one",
+            *(
+                f"-f compose.yaml {word}"
+                for word in ("ps --services", "config -q", "config --images", "up -d", "stop", "down")
+            ),
+        ],
+    ),
+    "what hooks write is shown": (HOOKS, ["up --abort-on-container-exit"]),
 }
 
 
@@ -126,4 +256,5 @@ ROWS: dict[str, tuple[str, list[str | Step]]] = {
 def test_the_same_is_told_and_left(project: Project, row: str) -> None:
     text, steps = ROWS[row]
     project.write(text)
+    project.write(LESS, "less.yaml")
     assert _played(project, "cais", steps) == _played(project, "docker", steps)

@@ -129,7 +129,7 @@ class Bringing:
         return not (sources.isdisjoint(volumes) and set(networks).isdisjoint(service.get("networks") or ()))
 
     def await_condition(self, services: Iterable[str], condition: str, deadline: float | None) -> None:
-        """Wait for all containers of services. Raises ComposeError."""
+        """Wait for all containers of services. Raises ComposeError, and TimeoutError after the deadline."""
         starting = Starting(self._engines, self._project, self._reporter, self.containers, deadline)
         each(
             [name for name in services if self._project.scale(name)],

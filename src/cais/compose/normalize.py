@@ -16,19 +16,24 @@ if TYPE_CHECKING:
 _NAMED = ("networks", "volumes", "secrets", "configs")
 
 
-def normalize(data: Tree, name: str, environment: Mapping[str, str], *, resolves_files: bool = True) -> None:
-    """Complete a tree in the long form, in place. `resolves_files`: env_file is read. Raises ComposeError."""
+def normalize(data: Tree, name: str, environment: Mapping[str, str]) -> None:
+    """Complete a tree in the long form, in place. Raises ComposeError."""
     services: dict[str, Tree] = data.setdefault("services", {})
-    for key, service in services.items():
+    for service in services.values():
         _service(service, environment)
-        if resolves_files:
-            _read_env_files(key, service, environment)
-        _read_label_files(service)
     networks = data.setdefault("networks", {})
-    networks["default"] = networks.get("default") or {}
+    if any("default" in (service.get("networks") or ()) for service in services.values()):
+        networks["default"] = networks.get("default") or {}
     for kind in _NAMED:
         for key, entry in list((data.get(kind) or {}).items()):
             data[kind][key] = _named(entry or {}, key, name)
+
+
+def resolve_files(services: Mapping[str, Tree], environment: Mapping[str, str]) -> None:
+    """Give services, in place, the variables and labels that are in files. Raises ComposeError."""
+    for key, service in services.items():
+        _read_env_files(key, service, environment)
+        _read_label_files(service)
 
 
 def _named(entry: Tree, key: str, project: str) -> Tree:

@@ -8,7 +8,7 @@ from cais.compose.consistency import check
 from cais.compose.errors import ComposeError
 from cais.compose.load import Loader
 from cais.compose.model import Project
-from cais.compose.normalize import normalize
+from cais.compose.normalize import normalize, resolve_files
 from cais.compose.support import warnings
 
 TYPE_CHECKING = False
@@ -167,9 +167,11 @@ class Workspace:
         name = self.project_name(data)
         self.environment["COMPOSE_PROJECT_NAME"] = name
         if how.normalizes:
-            normalize(data, name, self.environment, resolves_files=how.resolves_env_files)
+            normalize(data, name, self.environment)
         project = self._project(data, name, loader)
         project = enabled(project, self.profiles(), services)
+        if how.resolves_env_files:
+            resolve_files(project.services, self.environment)
         if how.checks:
             check(project)
             for warning in warnings(project):

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cais.cli.compose.printing import Printer
+    from cais.cli.compose.printing import Printer, Source
     from cais.client.model import Event
     from cais.compose.engines import Engines
     from cais.compose.observed import Container
@@ -39,8 +39,16 @@ class Attached:
         self._living: dict[str, Container] = {}
         self._known: dict[str, Container] = {}
         self._streams: list[Stream] = []
+        self._hooks: dict[str, Source] = {}
         self._lost = False
         self.ended: list[tuple[Container, int]] = []  # in the order in which they did
+
+    def hear(self, container: str, stream: int, data: bytes) -> None:
+        """Show what a hook writes in a container."""
+        name = f"{container.removeprefix(f'{self._project}-')} ->"
+        with self._changed:
+            source = self._hooks.setdefault(name, self._printer.source(name))
+        source.take(stream, data)
 
     def watch(self, containers: Iterable[Container]) -> None:
         """Listen to what becomes of the project's containers, and to the output of these."""

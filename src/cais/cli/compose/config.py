@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from cais.compose.model import Project
 
 
+_LISTS = {"services", "volumes", "networks", "models", "profiles", "images"}  # for which no env_file is read
+
+
 def _config(call: Call) -> int:
     given = call.flags
     lists: dict[str, Callable[[Call, Project], list[str]]] = {
@@ -46,7 +49,8 @@ def _config(call: Call) -> int:
         normalizes=not given.on("no-normalize"),
         checks=not (given.on("no-consistency") or given.on("no-interpolate")),
         resolves_paths=not given.on("no-path-resolution"),
-        resolves_env_files=not given.on("no-env-resolution"),
+        resolves_env_files=not _LISTS.intersection(given.given)
+        and not (given.on("no-env-resolution") or given.on("no-interpolate")),
         keeps_unused=given.on("no-interpolate"),
     )
     project = call.project(call.arguments, how).selected(call.arguments)

@@ -22,11 +22,13 @@ def _down(call: Call) -> int:
     given = call.flags
     name, project = call.project_or_name(call.arguments)
     call.check_services(project)
+    if project is not None and call.arguments:
+        project = call.pruned(project.selected(call.arguments, dependencies=False))
     call.progress.begin("down")
     try:
         Down(call.engines, name, project, call.progress, call.timeout()).run(
             call.arguments,
-            orphans=given.on("remove-orphans"),
+            orphans=call.removes_orphans(project),
             volumes=given.on("volumes"),
             images=given.text("rmi"),
         )
@@ -40,7 +42,8 @@ def _stop(call: Call) -> int:
     call.check_services(project)
     call.progress.begin("stop")
     try:
-        Ending(call.engines, project, call.progress, call.timeout()).stop(call.containers(name, call.arguments))
+        found = call.own(project, call.containers(name, call.arguments))
+        Ending(call.engines, project, call.progress, call.timeout()).stop(found)
     finally:
         call.progress.end()
     return 0
@@ -51,9 +54,11 @@ def _kill(call: Call) -> int:
     call.check_services(project)
     one_off = INCLUDED if call.flags.on("remove-orphans") else EXCLUDED
     found = call.containers(name, call.arguments, stopped=False, one_off=one_off)
+    if one_off == EXCLUDED:
+        found = call.own(project, found)
     if not found:
         err("No container to kill")
-        return 1 if call.arguments else 0
+        return 0
     signal = call.flags.text("signal")
     query = {"signal": signal} if signal else None
 
@@ -74,7 +79,7 @@ def _rm(call: Call) -> int:
     name, project = call.project_or_name(call.arguments)
     call.check_services(project)
     ending = Ending(call.engines, project, call.progress)
-    found = call.containers(name, call.arguments, one_off=INCLUDED)
+    found = call.own(project, call.containers(name, call.arguments, one_off=INCLUDED))
     if given.on("stop"):
         ending.stop(found)
     found = [one for one in found if one.state not in {"running", "paused", "restarting"}]

@@ -61,9 +61,7 @@ def _names_service(text: str) -> bool:
 def _copied(call: Call, service: str, *, many: bool) -> list[Container]:
     """The containers that are copied from or to: all of the service's, where files go to them."""
     index = call.flags.number("index")
-    name, project = call.project_or_name([service])
-    if project is not None:
-        project.service(service)
+    name, _ = call.project_or_name([service])
     found = call.containers(name, [service], one_off=INCLUDED if call.flags.on("all") else EXCLUDED)
     if index:
         found = [container for container in found if container.number == index]

@@ -16,6 +16,7 @@ from cais.compose.report import DONE, ERROR, WARNING, WORKING, Reporter
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
 
 _STATES = {WORKING: "Working", DONE: "Done", WARNING: "Warning", ERROR: "Error"}
 _COLOURS = {WORKING: "\x1b[34m", DONE: "\x1b[32m", WARNING: "\x1b[33m\x1b[1m", ERROR: "\x1b[31m\x1b[1m"}
@@ -28,23 +29,30 @@ _INTERVAL_SECONDS = 0.1
 class Progress(Reporter):
     """Shows nothing but warnings: the quiet one, which the others are made of."""
 
+    listener: Callable[[str, int, bytes], None] | None = None  # to what hooks write
+
+    def heard(self, container: str, stream: int, data: bytes) -> None:
+        if self.listener is not None:
+            self.listener(container, stream, data)
+
     def begin(self, title: str) -> None:
         """Something is begun that `title` names: up, down."""
 
     def end(self) -> None:
         """It is done, or failed."""
 
-    def warn(self, text: str) -> None:
-        warn(text)
+    def warn(self, text: str, *, level: str = "warning") -> None:
+        warn(text, level)
 
 
-def warn(text: str) -> None:
-    """A warning, as Docker Compose writes it."""
+def warn(text: str, level: str = "warning") -> None:
+    """A warning, as Docker Compose writes it; the level may also be info."""
     if os.isatty(STDERR):
-        err(f"\x1b[33mWARN\x1b[0m[0000] {text}")
+        mark = "\x1b[33mWARN" if level == "warning" else "\x1b[36mINFO"
+        err(f"{mark}\x1b[0m[0000] {text}")
         return
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    err(f'time="{now}" level=warning msg={dumps_readable(text)}')
+    err(f'time="{now}" level={level} msg={dumps_readable(text)}')
 
 
 def chosen(kind: str, ansi: str) -> Progress:
@@ -136,10 +144,10 @@ class Terminal(Progress):
             if self._stop is None:
                 write_all(STDERR, f" {resource} {status}\n".encode())
 
-    def warn(self, text: str) -> None:
+    def warn(self, text: str, *, level: str = "warning") -> None:
         with self._lock:
             self._erase()
-            warn(text)
+            warn(text, level)
 
     def _erase(self) -> None:
         if self._drawn:

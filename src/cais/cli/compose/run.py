@@ -38,8 +38,9 @@ _SHOWN_OF_SLUG = 12
 def _run(call: Call) -> int:
     given = call.flags
     service, *words = call.arguments
-    project = call.project([service])
-    project.service(service)
+    whole = call.project([service])
+    whole.service(service)
+    project = call.selected(whole, [service], dependencies=not given.on("no-deps"))
     tree = _overridden(call, project, service, words)
     slug = os.urandom(_SLUG_BYTES).hex()
     name = given.text("name") or tree.get("container_name") or f"{project.name}-{service}-run-{slug[:_SHOWN_OF_SLUG]}"
@@ -47,10 +48,10 @@ def _run(call: Call) -> int:
         call.be_quiet()
     call.progress.begin("run")
     try:
-        container, bringing_project = _prepared(call, project, service, tree, name=name, slug=slug)
+        container = _prepared(call, project, service, tree, name=name, slug=slug)
     finally:
         call.progress.end()
-    inject(call.engines, bringing_project, tree, container.identity)
+    inject(call.engines, project, tree, container.identity)
     if given.on("detach"):
         call.engines.post(f"/containers/{container.identity}/start")
         out(container.identity)
@@ -58,13 +59,10 @@ def _run(call: Call) -> int:
     return _foreground(call, container, tree)
 
 
-def _prepared(
-    call: Call, project: Project, service: str, tree: Tree, *, name: str, slug: str
-) -> tuple[Container, Project]:
+def _prepared(call: Call, project: Project, service: str, tree: Tree, *, name: str, slug: str) -> Container:
     """The container, made but not started, behind running containers of what the service depends on."""
     given = call.flags
-    chosen = call.selected(project, [service], dependencies=not given.on("no-deps"))
-    bringing = Bringing(call.engines, chosen, call.progress, Sources(call, quiet_build=given.on("quiet-build")))
+    bringing = Bringing(call.engines, project, call.progress, Sources(call, quiet_build=given.on("quiet-build")))
     policy = Policy(pull=given.text("pull"), builds=given.on("build"), quiet_pull=given.on("quiet-pull"))
     creation = bringing.prepare(policy, Choices(), remove_orphans=given.on("remove-orphans"))
     tasks = creation.tasks()
@@ -73,17 +71,17 @@ def _prepared(
     bringing.containers = creation.containers
     bringing.start_dependencies(service)
     resolved = creation.resolved(tree)
-    wanted = Wanted(chosen, service, resolved, name, 0)
+    wanted = Wanted(project, service, resolved, name, 0)
     wanted.image_id = bringing.images.identity(service)
     wanted.aliases = given.on("use-aliases")
-    wanted.mounts = mounts_of(chosen, resolved, [], None, call.progress)
+    wanted.mounts = mounts_of(project, resolved, [], None, call.progress)
     own_labels = canonical.labels(given.texts("label"))
     wanted.extra_labels = {**own_labels, labels.ONE_OFF: "True", labels.SLUG: slug}
     if given.on("rm"):
         wanted.auto_remove = True
     wanted.attaches_stdin = given.on("interactive") and not given.on("detach")
     with Step(call.progress, f"Container {name}", "Creating", "Created"):
-        return creation.create(wanted, name), chosen
+        return creation.create(wanted, name)
 
 
 def _overridden(call: Call, project: Project, service: str, words: list[str]) -> Tree:

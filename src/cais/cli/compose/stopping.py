@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 
-from cais.cli.output import err
 from cais.client.errors import EngineError
 from cais.compose.ending import Ending
 from cais.compose.parallel import each
-from cais.compose.report import Step
+from cais.compose.report import WORKING, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ _MESSAGE = "Gracefully Stopping... press Ctrl+C again to force"
 
 def stop_gracefully(call: Call, project: Project, services: list[str]) -> None:
     """Stop the containers of some services. Raises CaisError."""
-    err(_MESSAGE)
+    call.progress.on("Compose", "Stopping", WORKING, _MESSAGE)
     failures: list[BaseException] = []
 
     def stop() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from cais.cli.command import Command, CommandError
 from cais.cli.compose.asking import agreed
 from cais.cli.compose.call import for_compose
@@ -38,31 +36,37 @@ def _scales(texts: list[str]) -> dict[str, int]:
     found = {}
     for text in texts:
         name, separator, count = text.partition("=")
-        if not separator or not count.isdigit():
-            raise CommandError(f"invalid --scale option {text!r}. Should be SERVICE=NUM")
+        if separator and not count.isdigit():
+            raise CommandError(f'strconv.Atoi: parsing "{count}": invalid syntax')
+        if not separator:
+            raise CommandError(f"invalid scale specifier: {text}")
         found[name] = int(count)
     return found
 
 
 def _scaled(project: Project, scales: dict[str, int]) -> Project:
     for name, count in scales.items():
-        service = project.service(name)
+        if name not in project.services:
+            raise ComposeError(f"no such service: {name}: not found")
+        service = project.services[name]
         service["scale"] = count
         if "deploy" in service:
             service["deploy"] = {**service["deploy"], "replicas": count}
         if count > 1 and service.get("container_name"):
             raise ComposeError(
-                f"WARNING: The {name!r} service is using the custom container name {service['container_name']!r}. "
+                f'WARNING: The "{name}" service is using the custom container name "{service["container_name"]}". '
                 "Docker requires each container to have a unique name. Remove the custom name to scale the service"
             )
     return project
 
 
 def _chosen(call: Call, scales: dict[str, int]) -> Project:
-    """The project with the services that are to be touched."""
+    """The project with the services that are to be touched. Raises ComposeError."""
     no_dependencies = "no-deps" in call.flags.given and call.flags.on("no-deps")
     whole = call.project([*call.arguments, *scales])
     _scaled(whole, scales)
+    if not whole.services and not call.whole.flags.on("all-resources"):
+        raise ComposeError("no service selected")
     return call.selected(whole, call.arguments, dependencies=not no_dependencies)
 
 
@@ -119,8 +123,10 @@ def _up(call: Call) -> int:
         names = [one.name_in(project.name) for one in containers if one.service in shown]
         for name in sorted(names):
             printer.reserve(name)
-        out(f"Attaching to {', '.join(sorted(names))}")
+        if names:
+            out(f"Attaching to {', '.join(sorted(names))}")
         attached.append(follower)
+        call.progress.listener = follower.hear
         follower.watch(containers)
 
     call.progress.begin("up")
@@ -128,7 +134,7 @@ def _up(call: Call) -> int:
         bringing.run(
             _policy(call),
             _choices(call),
-            remove_orphans=given.on("remove-orphans"),
+            remove_orphans=call.removes_orphans(project),
             starts=not given.on("no-start"),
             before_start=before_start if follows else None,
         )
@@ -203,9 +209,10 @@ def _shown_services(call: Call, project: Project) -> list[str]:
 
 
 def _await_all(call: Call, project: Project, bringing: Bringing) -> None:
-    limit = call.flags.number("wait-timeout")
-    deadline = time.monotonic() + limit if limit else None
-    bringing.await_condition(list(project.services), RUNNING_OR_HEALTHY, deadline)
+    try:
+        bringing.await_condition(list(project.services), RUNNING_OR_HEALTHY, call.wait_deadline())
+    except TimeoutError:
+        raise ComposeError(f"application not healthy after {call.flags.number('wait-timeout')}s") from None
 
 
 def _follow(call: Call, project: Project, attached: Attached) -> int:
@@ -254,7 +261,7 @@ def _create(call: Call) -> int:
         _bringing(call, project).run(
             _policy(call),
             _choices(call),
-            remove_orphans=call.flags.on("remove-orphans"),
+            remove_orphans=call.removes_orphans(project),
             starts=False,
             before_start=None,
         )

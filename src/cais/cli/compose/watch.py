@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _watch(call: Call) -> int:
-    project = call.project(call.arguments).selected(call.arguments)
+    project = call.selected(call.project(call.arguments), call.arguments)
     if not call.flags.on("no-up"):
         _up(call, project)
     watch_project(call, project)
