@@ -244,7 +244,7 @@ ROWS: dict[str, tuple[str, list[str | Step]]] = {
             "up -d one",
             *(
                 f"-f compose.yaml {word}"
-                for word in ("ps --services", "config -q", "config --images", "up -d", "stop", "down")
+                for word in ("ps --services", "config -q", "config --volumes", "up -d", "stop", "down")
             ),
         ],
     ),
@@ -258,3 +258,41 @@ def test_the_same_is_told_and_left(project: Project, row: str) -> None:
     project.write(text)
     project.write(LESS, "less.yaml")
     assert _played(project, "cais", steps) == _played(project, "docker", steps)
+
+
+def test_a_dry_run_tells_what_would_be_done_and_does_nothing(project: Project) -> None:
+    steps: list[str | Step] = [
+        "--dry-run up -d",
+        "up -d --dry-run",
+        "up -d",
+        *(f"--dry-run {word}" for word in ("stop", "restart", "kill", "pause", "scale two=2", "create", "up -d")),
+        "--dry-run exec one true",
+        "--dry-run run one true",
+        "stop",
+        "--dry-run up",
+    ]
+    project.write(TWO)
+    kept = [one for one in _played(project, "cais", steps) if one != ()]
+    assert kept == [one for one in _played(project, "docker", steps) if one != ()]
+
+
+def test_a_dry_run_makes_and_removes_nothing(project: Project) -> None:
+    project.write(RUN.replace("image: busybox, command: echo", "build: ., command: echo"))
+    project.write("FROM busybox\nRUN false\n", "Dockerfile")
+    done = project.run("--dry-run", "up", "-d")
+    assert done.returncode == 0, done.stderr
+    assert f"Image {project.name}-job Built" in done.stderr
+    assert f"Container {project.name}-job-1 Started" in done.stderr
+    assert project.containers() == {}
+    project.write(TWO)
+    project.good("up", "-d")
+    before = project.containers()
+    for words in (("down", "-v"), ("up", "-d", "--force-recreate"), ("commit", "one", "made"), ("cp", "one:/etc", "x")):
+        project.good("--dry-run", *words)
+    assert project.containers() == before
+    assert project.running() == ["one-1", "two-1"]
+    assert not (project.folder / "x").exists()
+    project.write("services: {a: {image: 'localhost:1/nobody'}}\n")
+    assert project.run("--dry-run", "pull").returncode == 1
+    assert "attach is not supported in dry-run mode" in project.run("--dry-run", "attach", "one").stderr
+    assert "--dry-run" in project.good("up", "--help")

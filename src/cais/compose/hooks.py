@@ -19,6 +19,8 @@ _BLOCK_BYTES = 65536
 
 def run_hook(engines: Engines, container: Container, hook: Tree, reporter: Reporter) -> None:
     """Execute the command and wait for it. Raises ComposeError where it fails, with the end of its output."""
+    if engines.rehearses:
+        return
     config: ExecConfig = {
         "AttachStdout": True,
         "AttachStderr": True,

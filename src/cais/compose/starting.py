@@ -113,6 +113,9 @@ class Starting:
         import time  # noqa: PLC0415
 
         self._reporter.on(container.resource, "Waiting", WORKING)
+        if self._engines.rehearses:
+            self._reporter.on(container.resource, "Exited" if condition == COMPLETED else "Healthy", DONE)
+            return
         pause, begun = _FIRST_PAUSE_SECONDS, time.monotonic()
         while True:
             state = self._engines.get(f"/containers/{container.identity}/json")["State"]

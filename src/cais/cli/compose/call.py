@@ -96,9 +96,24 @@ class Call(Invocation):
         return project.name, project
 
     @property
+    def rehearses(self) -> bool:
+        """Whether it is only to be shown what would be done."""
+        return self.whole.flags.on("dry-run") or self.flags.on("dry-run")
+
+    def refuse_rehearsal(self, what: str) -> None:
+        """Raises CommandError where it is only to be shown what would be done."""
+        if self.rehearses:
+            raise CommandError(f"{what} is not supported in dry-run mode")
+
+    @property
     def engines(self) -> Engines:
         if self._engines is None:
-            self._engines = Engines(self.engine, self._parallel())
+            kind = Engines
+            if self.rehearses:
+                from cais.compose.rehearsal import Rehearsal  # noqa: PLC0415 -- seldom wanted
+
+                kind = Rehearsal
+            self._engines = kind(self.engine, self._parallel())
         return self._engines
 
     def _parallel(self) -> int:
@@ -116,6 +131,7 @@ class Call(Invocation):
         """Where what happens is shown."""
         if self._progress is None:
             self._progress = chosen(self.whole.flags.text("progress"), self.whole.flags.text("ansi"))
+            self._progress.rehearses = self.rehearses
         return self._progress
 
     def own(self, project: Project | None, found: list[Container]) -> list[Container]:

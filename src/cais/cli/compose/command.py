@@ -54,7 +54,9 @@ COMMANDS: dict[str, Entry] = {
     "watch": Entry("compose.watch", "WATCH", "Watch build context for service and rebuild/refresh containers"),
 }
 
+_DRY_RUN = flags.switch("dry-run", "Execute command in dry run mode")
 GLOBAL_FLAGS = (
+    _DRY_RUN,
     flags.switch("all-resources", "Include all resources, even those not used by services"),
     flags.Flag(
         "ansi",
@@ -96,7 +98,7 @@ def _run(name: str, entry: Entry, arguments: Sequence[str], call: Invocation) ->
     _find_packages()
     from cais.cli.compose.call import Call  # noqa: PLC0415 -- not for the help
 
-    path, command = f"compose {name}", entry.load()
+    path, command = f"compose {name}", _completed(entry.load())
     try:
         parsed = flags.parse(command.flags, arguments, interspersed=command.interspersed)
     except flags.HelpWanted:
@@ -115,6 +117,19 @@ def _run(name: str, entry: Entry, arguments: Sequence[str], call: Invocation) ->
 
         raise CommandError(arguments_error(path, command))
     return command.run(Call(path, parsed, call))
+
+
+def _completed(command: Command) -> Command:
+    """The command with the flag that each of them has."""
+    return Command(
+        command.usage,
+        command.aliases,
+        (*command.flags, _DRY_RUN),
+        command.run,
+        command.fewest,
+        command.most,
+        interspersed=command.interspersed,
+    )
 
 
 def _find_packages() -> None:
@@ -137,7 +152,7 @@ def _help_about(words: Sequence[str]) -> int:
     if words[0] not in COMMANDS:
         raise CommandError(f"unknown help topic: {' '.join(words)}")
     entry = COMMANDS[words[0]]
-    out(command_help(f"compose {words[0]}", entry, entry.load()))
+    out(command_help(f"compose {words[0]}", entry, _completed(entry.load())))
     return 0
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cais.compose.model import Project
 
 
-_LISTS = {"services", "volumes", "networks", "models", "profiles", "images"}  # for which no env_file is read
+_LISTS = {"services", "volumes", "networks", "models", "profiles"}  # for which no env_file is read
 
 
 def _config(call: Call) -> int:

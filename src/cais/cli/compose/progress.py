@@ -29,6 +29,7 @@ _INTERVAL_SECONDS = 0.1
 class Progress(Reporter):
     """Shows nothing but warnings: the quiet one, which the others are made of."""
 
+    rehearses = False  # nothing of what is told really happens
     listener: Callable[[str, int, bytes], None] | None = None  # to what hooks write
 
     def heard(self, container: str, stream: int, data: bytes) -> None:
@@ -85,6 +86,8 @@ class Json(Progress):
         event: dict[str, object] = {"id": resource, "status": _STATES[state], "text": status}
         if detail:
             event["details"] = detail
+        if self.rehearses:
+            event["dry-run"] = True
         write_all(STDERR, f"{dumps_readable(event)}\n".encode())
 
 
@@ -161,7 +164,8 @@ class Terminal(Progress):
         done = sum(line.state != WORKING for line in self._lines.values())
         width = max(len(resource) for resource in self._lines)
         shown = list(self._lines.items())[-max(rows - 2, 1) :]
-        lines = [f"[+] {self._title} {done}/{len(self._lines)}"]
+        mark = "DRY-RUN MODE - " if self.rehearses else ""
+        lines = [f"[+] {mark}{self._title} {done}/{len(self._lines)}"]
         lines += [self._text(resource, line, width, columns, beat) for resource, line in shown]
         self._erase()
         write_all(STDERR, ("".join(f"{line}\n" for line in lines)).encode())

@@ -51,6 +51,7 @@ def _run(call: Call) -> int:
         container = _prepared(call, project, service, tree, name=name, slug=slug)
     finally:
         call.progress.end()
+    call.refuse_rehearsal("interactive run")
     inject(call.engines, project, tree, container.identity)
     if given.on("detach"):
         call.engines.post(f"/containers/{container.identity}/start")

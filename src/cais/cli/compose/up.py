@@ -104,11 +104,14 @@ def _up(call: Call) -> int:
     given = call.flags
     _check_up(call)
     project = _chosen(call, _scales(given.texts("scale")))
-    if chosen := given.text("exit-code-from"):
-        _check_exit_code_from(project, chosen)
+    _check_exit_code_from(project, given.text("exit-code-from"))
     bringing = _bringing(call, project)
     detached = given.on("detach") or given.on("wait")
     follows = not detached and not given.on("no-start")
+    if follows and call.rehearses:
+        _make(call, project, "up")
+        out("end of 'compose up' output, interactive run is not supported in dry-run mode")
+        return 0
     attached: list[Attached] = []
     shown = _shown_services(call, project) if follows else []
 
@@ -186,7 +189,7 @@ def _check_up(call: Call) -> None:
 
 
 def _check_exit_code_from(project: Project, name: str) -> None:
-    if name not in project.services:
+    if name and name not in project.services:
         raise ComposeError(f"no such service: {name}: not found")
 
 
@@ -255,8 +258,13 @@ def _named(call: Call, project: Project) -> list[str]:
 
 def _create(call: Call) -> int:
     _check_compatible(call.flags)
-    project = _chosen(call, _scales(call.flags.texts("scale")))
-    call.progress.begin("create")
+    _make(call, _chosen(call, _scales(call.flags.texts("scale"))), "create")
+    return 0
+
+
+def _make(call: Call, project: Project, title: str) -> None:
+    """Everything up to the containers; none is started. Raises CaisError."""
+    call.progress.begin(title)
     try:
         _bringing(call, project).run(
             _policy(call),
@@ -267,7 +275,6 @@ def _create(call: Call) -> int:
         )
     finally:
         call.progress.end()
-    return 0
 
 
 def _scale(call: Call) -> int:

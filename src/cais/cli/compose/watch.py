@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 def _watch(call: Call) -> int:
+    call.refuse_rehearsal("watch")
     project = call.selected(call.project(call.arguments), call.arguments)
     if not call.flags.on("no-up"):
         _up(call, project)
