@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 def canonical(document: Document, data: Tree) -> Tree:
     """`data`, valid by the schema and with its variables replaced, in the long form. Raises FileError."""
-    return _Conversion(document).mapping(data, _PROJECT, ())
+    return converted(document, data, _PROJECT)
+
+
+def converted(document: Document, data: Tree, table: Table) -> Tree:
+    """`data` with the values that a table has something for made what it says. Raises FileError."""
+    return _Conversion(document).mapping(data, table, ())
 
 
 def text(value: Any) -> str:
@@ -433,7 +438,7 @@ class _Conversion:
 
     def _value(self, value: Any, rule: Any, path: Path) -> Any:
         if isinstance(rule, Table):
-            if rule is _BUILD and isinstance(value, str):
+            if path[-1] == "build" and isinstance(value, str):
                 value = {"context": value}
             return self.mapping(value, rule, path)
         if isinstance(rule, Each):

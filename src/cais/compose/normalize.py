@@ -9,7 +9,6 @@ from cais.compose.errors import ComposeError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     from cais.compose.document import Tree
 
@@ -52,13 +51,23 @@ def _service(service: Tree, environment: Mapping[str, str]) -> None:
     if isinstance(build := service.get("build"), dict):
         if not build.get("dockerfile") and not build.get("dockerfile_inline"):
             build["dockerfile"] = "Dockerfile"
-        if "args" in build:
+        if isinstance(build.get("args"), list):
+            build["args"] = [_with_value(item, environment) for item in build["args"] if _has_value(item, environment)]
+        elif "args" in build:
             build["args"] = {
                 name: environment.get(name) if value is None else value
                 for name, value in build["args"].items()
                 if value is not None or name in environment
             }
     _imply_dependencies(service)
+
+
+def _has_value(item: str, environment: Mapping[str, str]) -> bool:
+    return "=" in item or item in environment
+
+
+def _with_value(item: str, environment: Mapping[str, str]) -> str:
+    return item if "=" in item else f"{item}={environment[item]}"
 
 
 def _imply_dependencies(service: Tree) -> None:
@@ -77,8 +86,8 @@ def _imply_dependencies(service: Tree) -> None:
             entry["restart"] = True
         service.setdefault("depends_on", {}).setdefault(name, entry)
     build = service.get("build")
-    contexts: Mapping[str, Any] = (build or {}).get("additional_contexts") or {}
-    for context in contexts.values():
+    contexts = (build or {}).get("additional_contexts")
+    for context in contexts.values() if isinstance(contexts, dict) else ():
         if context.startswith("service:"):
             entry = {"condition": "service_started", "required": True}
             service.setdefault("depends_on", {}).setdefault(context.removeprefix("service:"), entry)

@@ -164,12 +164,14 @@ class Workspace:
             data = loader.load(self.files)
         except OSError as error:
             raise ComposeError(f"open {error.filename}: {(error.strerror or str(error)).lower()}") from None
+        if not how.interpolates and data.get("name"):
+            data["name"] = normalized_name(data["name"])  # what is left of it when a variable is in it
         name = self.project_name(data)
         self.environment["COMPOSE_PROJECT_NAME"] = name
         if how.normalizes:
             normalize(data, name, self.environment)
         project = self._project(data, name, loader)
-        project = enabled(project, self.profiles(), services)
+        project = enabled(project, self.profiles() if how.interpolates else ["*"], services)
         if how.resolves_env_files:
             resolve_files(project.services, self.environment)
         if how.checks:
