@@ -16,10 +16,11 @@ _VOLUMES = ("volume", "ls", "-q")
 _PASSING = (
     (re.compile(r"\x1b\[[0-9;]*[a-zA-Z]"), ""),
     (re.compile(r"\b[0-9a-f]{64}\b"), "IDENTITY"),
-    (re.compile(r"\b[0-9a-f]{12}\b"), "ID"),
+    (re.compile(r"(?<![0-9a-f])[0-9a-f]{12}(?![0-9a-f])"), "ID"),
     (re.compile(r'time="[^"]*" '), ""),
     (re.compile(r"(Less than a|About an?|\d+) (second|minute)s?( ago)? *"), "AGE "),
     (re.compile(r"CREATED +STATUS +"), "CREATED STATUS "),
+    (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z"), "TIME"),
     (re.compile(r"\(\S+-run-ID.*\) for this"), "(ONE-OFFS) for this"),
 )
 
@@ -67,7 +68,7 @@ services:
 PARTS = """
 services:
   shared: {image: busybox, command: 'true', networks: [elsewhere]}
-  alone: {image: busybox, command: 'true'}
+  alone: {image: busybox, command: sleep 1000, stop_grace_period: 0s}
 networks: {elsewhere: {external: true}}
 """
 ENDS = """
@@ -126,6 +127,17 @@ services:
     command: sleep 1000
     stop_grace_period: 0s
     pre_stop: [{command: echo last words}]
+"""
+OUTPUTS = """
+services:
+  again: {image: busybox, command: sh -c 'echo trying; exit 4', restart: "on-failure:2"}
+  one: {image: busybox, command: sh -c 'echo heard; sleep 0.5'}
+  two: {image: busybox, command: sh -c 'echo unheard; sleep 1.2'}
+"""
+FOREIGN = f"""
+services:
+  one: {{{SLEEPER}}}
+networks: {{default: {{name: not-ours}}}}
 """
 
 ROWS: dict[str, tuple[str, list[str | Step]]] = {
@@ -248,6 +260,18 @@ ROWS: dict[str, tuple[str, list[str | Step]]] = {
             ),
         ],
     ),
+    "what is shown of which container": (
+        OUTPUTS,
+        [
+            "up --timestamps one",
+            "up --attach one one two",
+            "up --no-attach two --no-attach nobody one two",
+            "up --attach nobody",
+            "down",
+        ],
+    ),
+    "names with underscores": (TWO, ["--compatibility up -d", "--compatibility run --rm one true", "ps --services"]),
+    "a progress that there is not": (TWO, ["--progress nope ps"]),
     "what hooks write is shown": (HOOKS, ["up --abort-on-container-exit"]),
 }
 
@@ -296,3 +320,25 @@ def test_a_dry_run_makes_and_removes_nothing(project: Project) -> None:
     assert project.run("--dry-run", "pull").returncode == 1
     assert "attach is not supported in dry-run mode" in project.run("--dry-run", "attach", "one").stderr
     assert "--dry-run" in project.good("up", "--help")
+
+
+def test_up_goes_on_with_what_is_restarted(project: Project) -> None:
+    project.write(OUTPUTS)
+    lines = project.good("up", "again").splitlines()
+    assert lines.count("again-1  | trying") == 3
+    assert lines.count("again-1 exited with code 4 (restarting)") == 2
+    assert lines[-1] == "again-1 exited with code 4"
+
+
+def test_a_network_that_others_have_made_is_used_and_left(project: Project) -> None:
+    project.write(FOREIGN)
+    project.docker("network", "create", "not-ours")
+    try:
+        done = project.run("up", "-d")
+        assert done.returncode == 0, done.stderr
+        assert "a network with name not-ours exists but was not created by compose" in done.stderr
+        project.good("-f", "compose.yaml", "down")
+        assert "not-ours" in project.docker(*_NETWORKS).split()
+    finally:
+        project.run("down")
+        project.docker("network", "rm", "not-ours")

@@ -69,6 +69,10 @@ def options(value: Any) -> Tree:
     return {name: text(item) for name, item in value.items()}
 
 
+def lists(value: Any) -> Tree:
+    return {name: texts(item) for name, item in value.items()}
+
+
 def integer(value: Any) -> int:
     if isinstance(value, str):
         try:
@@ -388,6 +392,7 @@ _SERVICE: dict[str, Any] = dict(
     post_start=Each(_HOOK),
     pre_stop=Each(_HOOK),
     privileged=boolean,
+    provider=Table(options=lists),
     read_only=boolean,
     scale=integer,
     secrets=secret_uses,

@@ -126,10 +126,10 @@ class Infrastructure:
                 f'a network with name {name} exists but was not created for project "{self._project.name}".\n'
                 "Set `external: true` to use an existing network"
             )
-        if known.get(labels.NETWORK, "") != key:
+        if labels.NETWORK in known and known[labels.NETWORK] != key:
             raise ComposeError(
                 f"network {name} was found but has incorrect label {labels.NETWORK} set to "
-                f'"{known.get(labels.NETWORK, "")}" (expected: "{key}")'
+                f'"{known[labels.NETWORK]}" (expected: "{key}")'
             )
 
     def _create_network(self, key: str, network: Tree) -> None:

@@ -42,7 +42,7 @@ def _named(entry: Tree, key: str, project: str) -> Tree:
 
 
 def _service(service: Tree, environment: Mapping[str, str]) -> None:
-    if not service.get("networks") and not service.get("network_mode"):
+    if not service.get("networks") and not service.get("network_mode") and not service.get("provider"):
         service["networks"] = {"default": None}
     if service.get("pull_policy") == "if_not_present":
         service["pull_policy"] = "missing"

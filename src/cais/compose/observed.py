@@ -57,7 +57,7 @@ class Container:
 
     def name_in(self, project: str) -> str:
         """The name without that of the project, which is in front of all of its containers' names."""
-        return self.name.removeprefix(f"{project}-")
+        return self.name.removeprefix(f"{project}-").removeprefix(f"{project}_")
 
     def depends_on(self) -> list[str]:
         """The services that the container's own depended on when it was made."""

@@ -31,7 +31,7 @@ _NAME = _FIRST_OF_NAME | frozenset("_-")
 class Sources:
     """Where a project comes from, as the command line says it; what is empty is found out."""
 
-    __slots__ = ("directory", "env_files", "files", "name", "profiles")
+    __slots__ = ("compatible", "directory", "env_files", "files", "name", "profiles")
 
     def __init__(
         self,
@@ -41,12 +41,15 @@ class Sources:
         directory: str = "",
         env_files: Sequence[str] = (),
         profiles: Sequence[str] = (),
+        compatible: bool = False,
     ) -> None:
+        """`compatible`: names are made as the first Docker Compose made them."""
         self.files = list(files)
         self.name = name
         self.directory = directory
         self.env_files = list(env_files)
         self.profiles = list(profiles)
+        self.compatible = compatible
 
 
 class Reading:
@@ -189,6 +192,8 @@ class Workspace:
             setattr(project, key, kind(key))
         project.extensions = {key: value for key, value in data.items() if key.startswith("x-")}
         project.env_files = list(self.sources.env_files)
+        if self.sources.compatible or self.environment.get("COMPOSE_COMPATIBILITY", "").lower() in {"1", "t", "true"}:
+            project.separator = "_"
         project.where = loader.where
         return project
 

@@ -9,6 +9,7 @@ from cais.client.engine import json_lines
 from cais.client.errors import CannotConnect, ConnectionLost, EngineError
 from cais.compose import labels
 from cais.compose.following import Stream
+from cais.compose.times import seconds_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Attached:
         self, engines: Engines, project: str, printer: Printer, attached: Iterable[str], *, timestamps: bool
     ) -> None:
         """`attached` are the services whose output is shown."""
+        self.announced: set[str] = set()  # the services of which it is told that they have ended
         self._engines = engines
         self._project = project
         self._printer = printer
@@ -40,6 +42,8 @@ class Attached:
         self._known: dict[str, Container] = {}
         self._streams: list[Stream] = []
         self._hooks: dict[str, Source] = {}
+        self._followed: set[str] = set()
+        self._last_ends: dict[str, float] = {}  # when containers ended that were started before
         self._lost = False
         self.ended: list[tuple[Container, int]] = []  # in the order in which they did
 
@@ -64,8 +68,14 @@ class Attached:
         with self._changed:
             self._known[container.identity] = container
             self._living[container.identity] = container
-        if container.service in self._services:
+        # With times, the log is followed, and that of what has not been started ends at once.
+        if container.service not in self._services:
+            return
+        if container.state == "running" or not self._timestamps:
             self._follow(container, since=None)
+            self._followed.add(container.identity)
+        else:
+            self._last_ends[container.identity] = self._last_end(container.identity)
 
     def _follow(self, container: Container, since: float | None) -> None:
         stream = Stream(self._engines, container.identity, since=since, timestamps=self._timestamps)
@@ -92,20 +102,40 @@ class Attached:
             return
         if action == "die":
             code = int(attributes.get("exitCode") or 0)
+            self._last_ends[identity] = event.get("timeNano", 0) / 10**9
+            again = self._comes_back(identity)
             self._settle(container)
-            if container.service in self._services and self._is_awaited(container):
-                self._printer.ended(container.name_in(self._project), code)
+            if container.service in self.announced:
+                self._printer.ended(container.name_in(self._project), code, again=again)
             with self._changed:
-                self._living.pop(identity, None)
-                self.ended.append((container, code))
+                self._followed.discard(identity)
+                if not again:
+                    self._living.pop(identity, None)
+                    self.ended.append((container, code))
                 self._changed.notify()
         elif action == "start":
-            again = False
             with self._changed:
-                again = identity not in self._living
                 self._living[identity] = container
-            if again and container.service in self._services:
-                self._follow(container, since=event.get("timeNano", 0) / 10**9)
+                shown = container.service in self._services and identity not in self._followed
+                shown = shown and not any(one.goes_on for one in self._streams if one.container == identity)
+                self._followed.add(identity)
+            if shown:
+                # There may be output from before the start is told, and the last of the run before comes late.
+                ended, started = self._last_ends.get(identity, 0.0), event.get("timeNano", 0) / 10**9
+                self._follow(container, since=(ended + started) / 2)
+
+    def _last_end(self, identity: str) -> float:
+        """When a container ended, in seconds; 0 where it never did."""
+        state = self._engines.get(f"/containers/{identity}/json")["State"]
+        return max(seconds_of(state.get("FinishedAt") or ""), 0.0)
+
+    def _comes_back(self, identity: str) -> bool:
+        """Whether the engine will start a container again that has just ended."""
+        try:
+            state = self._engines.get(f"/containers/{identity}/json")["State"]
+        except _LOST:
+            return False
+        return bool(state.get("Restarting") or state.get("Running"))
 
     def _settle(self, container: Container) -> None:
         """Let the output of a container that has ended come first."""

@@ -56,6 +56,7 @@ class Call(Invocation):
                 directory=given.text("project-directory"),
                 env_files=given.texts("env-file"),
                 profiles=given.texts("profile"),
+                compatible=given.on("compatibility"),
             )
             self._workspace = Workspace(sources, os.environ, warn)
         return self._workspace

@@ -64,6 +64,7 @@ GLOBAL_FLAGS = (
         default="auto",
         default_text='(default "auto")',
     ),
+    flags.switch("compatibility", "Run compose in backward compatibility mode"),
     flags.text_list("env-file", "Specify an alternate environment file", kind="stringArray"),
     flags.text_list("file", "Compose configuration files", "f", kind="stringArray"),
     flags.number("parallel", "Control max parallelism, -1 for unlimited", default=-1),
@@ -97,6 +98,7 @@ def _compose(call: Invocation) -> int:
 def _run(name: str, entry: Entry, arguments: Sequence[str], call: Invocation) -> int:
     _find_packages()
     from cais.cli.compose.call import Call  # noqa: PLC0415 -- not for the help
+    from cais.cli.compose.progress import kind_of  # noqa: PLC0415
 
     path, command = f"compose {name}", _completed(entry.load())
     try:
@@ -116,6 +118,7 @@ def _run(name: str, entry: Entry, arguments: Sequence[str], call: Invocation) ->
         from cais.cli.help import arguments_error  # noqa: PLC0415
 
         raise CommandError(arguments_error(path, command))
+    kind_of(call.flags.text("progress"))
     return command.run(Call(path, parsed, call))
 
 

@@ -56,9 +56,17 @@ def warn(text: str, level: str = "warning") -> None:
     err(f'time="{now}" level={level} msg={dumps_readable(text)}')
 
 
+def kind_of(flag: str) -> str:
+    """The kind of progress that is wanted: auto, tty, plain, json or quiet. Raises CommandError."""
+    kind = flag or os.environ.get("COMPOSE_PROGRESS", "") or "auto"
+    if kind not in {"auto", "tty", "plain", "json", "quiet"}:
+        raise CommandError(f'unsupported --progress value "{kind}"')
+    return kind
+
+
 def chosen(kind: str, ansi: str) -> Progress:
-    """The progress of a kind: auto, tty, plain, json or quiet. Raises CommandError."""
-    kind = kind or os.environ.get("COMPOSE_PROGRESS", "") or "auto"
+    """The progress of a kind. Raises CommandError."""
+    kind = kind_of(kind)
     if kind == "auto":
         kind = "tty" if os.isatty(STDERR) and ansi != "never" else "plain"
     if kind == "quiet":
@@ -67,9 +75,7 @@ def chosen(kind: str, ansi: str) -> Progress:
         return Json()
     if kind == "plain":
         return Plain()
-    if kind == "tty":
-        return Terminal()
-    raise CommandError(f'unsupported --progress value "{kind}"')
+    return Terminal()
 
 
 class Plain(Progress):

@@ -43,7 +43,11 @@ def _run(call: Call) -> int:
     project = call.selected(whole, [service], dependencies=not given.on("no-deps"))
     tree = _overridden(call, project, service, words)
     slug = os.urandom(_SLUG_BYTES).hex()
-    name = given.text("name") or tree.get("container_name") or f"{project.name}-{service}-run-{slug[:_SHOWN_OF_SLUG]}"
+    name = (
+        given.text("name")
+        or tree.get("container_name")
+        or project.separator.join((project.name, service, "run", slug[:_SHOWN_OF_SLUG]))
+    )
     if given.on("quiet"):
         call.be_quiet()
     call.progress.begin("run")

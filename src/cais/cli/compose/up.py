@@ -122,6 +122,7 @@ def _up(call: Call) -> int:
         printer = Printer(prefixes=not given.on("no-log-prefix"), colours=call.colours(plain=given.on("no-color")))
         follower = Attached(call.engines, project.name, printer, shown, timestamps=given.on("timestamps"))
         follower.awaited = set(_named(call, project))
+        follower.announced = {name for name in follower.awaited if project.services[name].get("attach") is not False}
         call.progress.end()  # what moves would be drawn over the output
         names = [one.name_in(project.name) for one in containers if one.service in shown]
         for name in sorted(names):
@@ -204,8 +205,8 @@ def _shown_services(call: Call, project: Project) -> list[str]:
     """The services whose output is shown: those that are named, unless flags say otherwise."""
     given = call.flags
     shown = given.texts("attach") or (call.arguments if not given.on("attach-dependencies") else [])
-    for name in (*shown, *given.texts("no-attach")):
-        project.service(name)
+    if missing := [name for name in shown if name not in project.services]:
+        raise CommandError(f"cannot attach to services not included in up: {', '.join(missing)}")
     names = shown or list(project.services)
     hidden = given.texts("no-attach")
     return [name for name in names if name not in hidden and project.services[name].get("attach") is not False]
