@@ -96,11 +96,11 @@ def _compose(call: Invocation) -> int:
 
 
 def _run(name: str, entry: Entry, arguments: Sequence[str], call: Invocation) -> int:
-    _find_packages()
+    find_packages()
     from cais.cli.compose.call import Call  # noqa: PLC0415 -- not for the help
     from cais.cli.compose.progress import kind_of  # noqa: PLC0415
 
-    path, command = f"compose {name}", _completed(entry.load())
+    path, command = f"compose {name}", completed(entry.load())
     try:
         parsed = flags.parse(command.flags, arguments, interspersed=command.interspersed)
     except flags.HelpWanted:
@@ -122,7 +122,7 @@ def _run(name: str, entry: Entry, arguments: Sequence[str], call: Invocation) ->
     return command.run(Call(path, parsed, call))
 
 
-def _completed(command: Command) -> Command:
+def completed(command: Command) -> Command:
     """The command with the flag that each of them has."""
     return Command(
         command.usage,
@@ -135,7 +135,7 @@ def _completed(command: Command) -> Command:
     )
 
 
-def _find_packages() -> None:
+def find_packages() -> None:
     """bin/cais leaves the installed packages out, which no other command needs; these need one, for YAML."""
     import os  # noqa: PLC0415
     import sys  # noqa: PLC0415
@@ -155,7 +155,7 @@ def _help_about(words: Sequence[str]) -> int:
     if words[0] not in COMMANDS:
         raise CommandError(f"unknown help topic: {' '.join(words)}")
     entry = COMMANDS[words[0]]
-    out(command_help(f"compose {words[0]}", entry, _completed(entry.load())))
+    out(command_help(f"compose {words[0]}", entry, completed(entry.load())))
     return 0
 
 
