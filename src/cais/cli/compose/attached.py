@@ -30,22 +30,22 @@ class Attached:
         self, engines: Engines, project: str, printer: Printer, attached: Iterable[str], *, timestamps: bool
     ) -> None:
         """`attached` are the services whose output is shown."""
+        self.awaited: set[str] = set()  # the services that `finish` waits for; none: all
         self.announced: set[str] = set()  # the services of which it is told that they have ended
+        self.ended: list[tuple[Container, int]] = []  # in the order in which they did
         self._engines = engines
         self._project = project
         self._printer = printer
         self._services = set(attached)
-        self.awaited: set[str] = set()  # the services that `finish` waits for; none: all
         self._timestamps = timestamps
         self._changed = threading.Condition()
         self._living: dict[str, Container] = {}
         self._known: dict[str, Container] = {}
         self._streams: list[Stream] = []
         self._hooks: dict[str, Source] = {}
-        self._followed: set[str] = set()
+        self._followed: set[str] = set()  # the ids of containers whose present run is shown
         self._last_ends: dict[str, float] = {}  # when containers ended that were started before
         self._lost = False
-        self.ended: list[tuple[Container, int]] = []  # in the order in which they did
 
     def hear(self, container: str, stream: int, data: bytes) -> None:
         """Show what a hook writes in a container."""
