@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from cais.client import system
 from cais.client.engine import json_lines
@@ -45,6 +46,7 @@ class Attached:
         self._hooks: dict[str, Source] = {}
         self._followed: set[str] = set()  # the ids of containers whose present run is shown
         self._last_ends: dict[str, float] = {}  # when containers ended that were started before
+        self._heard: dict[str, float] = {}  # when there was output last
         self._lost = False
 
     def hear(self, container: str, stream: int, data: bytes) -> None:
@@ -81,7 +83,13 @@ class Attached:
         stream = Stream(self._engines, container.identity, since=since, timestamps=self._timestamps)
         self._streams.append(stream)
         source = self._printer.source(container.name_in(self._project))
-        stream.begin(source.take)
+
+        def take(number: int, data: bytes) -> None:
+            if data:
+                self._heard[container.identity] = time.time()
+            source.take(number, data)
+
+        stream.begin(take)
 
     def _listen(self, answer: object) -> None:
         try:
@@ -122,7 +130,8 @@ class Attached:
             if shown:
                 # There may be output from before the start is told, and the last of the run before comes late.
                 ended, started = self._last_ends.get(identity, 0.0), event.get("timeNano", 0) / 10**9
-                self._follow(container, since=(ended + started) / 2)
+                heard = self._heard.get(identity, 0.0)  # after the start: the log went on, and this is of it
+                self._follow(container, since=heard if heard > started else (ended + started) / 2)
 
     def _last_end(self, identity: str) -> float:
         """When a container ended, in seconds; 0 where it never did."""
