@@ -4,90 +4,12 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.harness.engine import Engine, wait_until
-
-DOCKER_COMPOSE = Path(sys.executable).with_name("docker-compose")
-Compose = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-class Project:
-    """A folder with a Compose file, and the two programs that know what to do with it."""
-
-    def __init__(self, engine: Engine, folder: Path) -> None:
-        self.engine = engine
-        self.folder = folder
-        self.name = "cp" + folder.name.replace("_", "")[-12:]
-        self.folder.mkdir(exist_ok=True)
-
-    def write(self, text: str, name: str = "compose.yaml") -> None:
-        (self.folder / name).write_text(text)
-
-    def command(self, *words: str, program: str = "cais") -> list[str]:
-        if program == "docker":
-            return [str(DOCKER_COMPOSE), "-p", self.name, *words]
-        return [sys.executable, "-m", "cais.cli", "compose", "-p", self.name, *words]
-
-    def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in self.engine.environment().items() if not name.startswith("COMPOSE_")}
-        return {**kept, "DOCKER_HOST": self.engine.host, "CAIS_HOST": self.engine.host}
-
-    def run(self, *words: str, program: str = "cais") -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            self.command(*words, program=program),
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            cwd=self.folder,
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-        )
-
-    def good(self, *words: str, program: str = "cais") -> str:
-        """The standard output of a command that must succeed."""
-        done = self.run(*words, program=program)
-        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def start(self, *words: str) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            self.command(*words),
-            cwd=self.folder,
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-
-    def containers(self) -> dict[str, str]:
-        """The ids of the project's containers by their names."""
-        lines = self.good("ps", "-a", "--format", "{{.Name}} {{.ID}}", "--no-trunc").splitlines()
-        return {name.removeprefix(f"{self.name}-"): identity for name, identity in (line.split() for line in lines)}
-
-    def running(self) -> list[str]:
-        names = self.good("ps", "--format", "{{.Name}}").splitlines()
-        return sorted(name.removeprefix(f"{self.name}-") for name in names)
-
-    def labels(self, container: str) -> dict[str, str]:
-        found = json.loads(self.engine.docker_output("inspect", "-f", "{{json .Config.Labels}}", container))
-        assert isinstance(found, dict)
-        return found
-
-
-@pytest.fixture
-def project(engine: Engine, tmp_path: Path) -> Iterator[Project]:
-    made = Project(engine, tmp_path)
-    yield made
-    made.run("down", "-v", "-t", "0", "--remove-orphans")
-
+from tests.harness.compose import Project
+from tests.harness.engine import wait_until
 
 TWO = """
 services:
@@ -309,7 +231,7 @@ def test_logs_of_all_or_of_some(project: Project) -> None:
     done = project.run("logs", "first")
     assert sorted((done.stdout + done.stderr).splitlines()) == ["first-1  | one", "first-1  | two"]
     assert project.good("logs", "--no-log-prefix", "--tail", "1", "second") == "begun\n"
-    assert project.run("logs", "nope").stderr == "no such service: nope\n"
+    assert project.run("-f", "compose.yaml", "logs", "nope").stderr == "no such service: nope\n"
 
 
 def test_exec_and_run(project: Project) -> None:
@@ -390,7 +312,7 @@ volumes: {data: }
 """
     )
     project.good("up", "-d")
-    project.good("stop")
+    project.good("-f", "compose.yaml", "stop")
     assert project.good("run", "--rm", "a", "cat", "/data/log") == "started 1\nstopped\n"
 
 
@@ -412,7 +334,7 @@ def test_a_changed_network_is_made_anew_and_a_changed_volume_only_when_allowed(p
     project.write(text.replace("volumes: {data: }", "volumes: {data: {labels: {v: '2'}}}").replace("v: '1'", "v: '3'"))
     done = project.run("up", "-d")
     assert f"Network {project.name}_default Removed" in done.stderr
-    assert "exists but doesn't match configuration in compose file" in done.stderr
+    assert "exists but doesn't match configuration in compose file" in done.stdout
     assert project.good("exec", "web", "cat", "/data/file") == "kept\n"
     done = project.run("up", "-d", "--yes")
     assert f"Volume {project.name}_data Removed" in done.stderr
@@ -517,7 +439,7 @@ services:
 def test_what_is_not_there_is_named(project: Project) -> None:
     project.write(TWO)
     for words in (("up", "nope"), ("logs", "nope"), ("stop", "nope"), ("run", "nope"), ("build", "nope")):
-        done = project.run(*words)
+        done = project.run("-f", "compose.yaml", *words)
         assert (done.returncode, done.stderr) == (1, "no such service: nope\n"), words
     assert project.run("exec", "web", "true").stderr == 'service "web" is not running\n'
     assert "unknown command: cais compose nope" in project.run("nope").stderr

@@ -57,6 +57,50 @@ def test_a_project_is_understood_as_docker_compose_understands_it(project: Path)
             assert sorted(found.stdout.split()) == sorted(wanted.stdout.split()), view
 
 
+# In `values`, Docker Compose writes times in the form of YAML's own, and the number of containers nowhere.
+@pytest.mark.parametrize(
+    "project", [folder for folder in _projects() if folder.name != "values"], ids=lambda folder: folder.name
+)
+def test_without_interpolation_a_project_stays_as_it_is_written(project: Path) -> None:
+    wanted = real(project, "config", "--no-interpolate")
+    found = ours(project, "config", "--no-interpolate")
+    assert (found.returncode, found.stdout) == (wanted.returncode, wanted.stdout)
+
+
+def test_variables_are_left_where_a_value_is_a_number_a_port_or_a_mount(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(
+        """
+services:
+  web:
+    image: "nginx:${TAG:-1}"
+    ports: ["80:80", "${PORT}:81", {target: 5, published: "${PORT}"}]
+    volumes: ["./a:/b", "${DATA}:/data"]
+    environment: [A=1, "B=${B}"]
+    cpus: "${CPUS}"
+    deploy: {replicas: "${REPLICAS:-2}"}
+    healthcheck: {test: "true", interval: "${INTERVAL}"}
+    ulimits: {nofile: "${LIMIT}"}
+    command: echo "$$HOME ${WORD}"
+    profiles: [p]
+"""
+    )
+    (tmp_path / "more.yaml").write_text("services: {web: {environment: {A: '${A}', C: 3}, ports: ['${PORT}:82']}}\n")
+    (tmp_path / "plain.yaml").write_text("services: {a: {image: busybox, command: a b, mem_limit: 1g}}\n")
+    for words in (
+        ("config", "--no-interpolate"),
+        ("-f", "compose.yaml", "-f", "more.yaml", "config", "--no-interpolate"),
+        ("config", "--no-interpolate", "--no-path-resolution"),
+        ("-f", "plain.yaml", "config", "--no-interpolate"),
+        ("-f", "plain.yaml", "config"),  # what was kept is not what is written
+        ("-f", "plain.yaml", "config", "--no-interpolate"),
+    ):
+        wanted, found = real(tmp_path, *words), ours(tmp_path, *words)
+        assert (found.returncode, found.stdout) == (wanted.returncode, wanted.stdout), words
+    done = ours(tmp_path, "config", "--no-interpolate", "web")
+    assert "service filtering is not applied when --no-interpolate is set" in done.stderr
+    assert ours(tmp_path, "config", "--no-interpolate", "--format", "json").stdout.startswith('{\n  "name"')
+
+
 def test_without_profiles_only_what_needs_none_is_enabled() -> None:
     folder = PROJECTS / "profiles"
     for words in (("config",), ("--profile", "one", "config"), ("config", "a"), ("config", "d")):

@@ -197,3 +197,24 @@ def test_zsh_understands_its_script() -> None:
 def _script(shell: str) -> str:
     done = subprocess.run(["cais", "completion", shell], check=True, capture_output=True, text=True)
     return done.stdout
+
+
+def test_commands_flags_and_services_of_compose_are_offered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("COMPOSE_FILE", "COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    text = "services: {web: {image: x, ports: ['${PORT:?}:1']}, work: {image: x, profiles: [p]}, db: {image: x}}\n"
+    (tmp_path / "compose.yaml").write_text(text)
+    (tmp_path / "other.yaml").write_text("services: {alone: {image: x}}\n")
+    assert answers(capfd, "compose", "un") == ["unpause", ":4"]
+    assert answers(capfd, "compose", "--project-d") == ["--project-directory", ":4"]
+    assert answers(capfd, "compose", "up", "--no-rec") == ["--no-recreate", ":4"]
+    assert answers(capfd, "compose", "-p", "x", "up", "-d", "w") == ["web", "work", ":4"]
+    assert answers(capfd, "compose", "up", "web", "") == ["db", "web", "work", ":4"]
+    assert answers(capfd, "compose", "-f", "other.yaml", "logs", "") == ["alone", ":4"]
+    assert answers(capfd, "compose", "exec", "d") == ["db", ":4"]
+    assert answers(capfd, "compose", "exec", "db", "") == [":0"]
+    assert answers(capfd, "compose", "-f", "") == [":0"]
+    assert answers(capfd, "compose", "-f", "missing.yaml", "up", "") == [":4"]

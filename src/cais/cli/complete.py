@@ -18,7 +18,7 @@ from cais.errors import CaisError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from cais.cli.flags import Flag
     from cais.client.engine import Engine
@@ -97,9 +97,21 @@ class _Question:
         if found.entry is None:
             yield from _summaries(commands.GROUPS[found.path][1])
             return
-        command = found.entry.load()
+        if found.path == "compose":
+            yield from self._behind_compose(found.rest, word)
+            return
+        entry = found.entry
+        command = entry.load()
         path = command.aliases.partition(",")[0] or found.path
-        given, flag = _arguments(command, found.rest)
+        yield from self._of_command(
+            command, found.rest, word, path, lambda before: self._argument(command, entry, before)
+        )
+
+    def _of_command(
+        self, command: Command, words: list[str], word: str, path: str, argument: Callable[[int], Answers]
+    ) -> Answers:
+        """Behind a command and some words: flags, their values, or what an argument may be."""
+        given, flag = _arguments(command, words)
         if flag is not None:
             yield from self._values(flag, path)
         elif given and not command.interspersed:
@@ -111,7 +123,21 @@ class _Question:
         elif word.startswith("-"):
             yield from _flag_names(command.flags)
         else:
-            yield from self._argument(command, found.entry, len(given))
+            yield from argument(len(given))
+
+    def _behind_compose(self, words: list[str], word: str) -> Answers:
+        from cais.cli.compose import completion  # noqa: PLC0415 -- only here
+        from cais.cli.compose.command import COMMANDS, COMPOSE  # noqa: PLC0415
+
+        command, rest, before = completion.command_of(words)
+
+        def argument(number: int) -> Answers:
+            if command is COMPOSE:
+                yield from _summaries(COMMANDS)
+            elif completion.takes_service(command, number):
+                yield from ((name, "") for name in completion.services(before))
+
+        yield from self._of_command(command, words if command is COMPOSE else rest, word, "compose", argument)
 
     def _argument(self, command: Command, entry: commands.Entry, before: int) -> Answers:
         """The names that an argument of a command may be; `before` is how many stand before it."""

@@ -55,7 +55,12 @@ KINDS = {
 }
 """By flag: what the value is the name of, and what stands before the name."""
 
-PATHS = frozenset(["cidfile", "config", "device", "env-file", "input", "label-file", "output", "volume"])
+PATHS = frozenset(
+    [
+        *("cidfile", "config", "device", "env-file", "env-from-file", "file", "input", "label-file", "output"),
+        *("project-directory", "volume"),
+    ]
+)
 """Flags whose value may be the path of a file."""
 
 FILTERS = {

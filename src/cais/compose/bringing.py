@@ -64,18 +64,18 @@ class Bringing:
         run_all(tasks)
         starting.await_dependencies(service)
 
-    def prepare(self, policy: Policy, choices: Choices, *, remove_orphans: bool, warns: bool = True) -> Creation:
+    def prepare(self, policy: Policy, choices: Choices, *, remove_orphans: bool) -> Creation:
         """Have the images, look at what there is, and take away what is not wanted any more."""
         refuse(self._project)
         self.images.ensure(self._project.services, policy)
         infrastructure = Infrastructure(self._engines, self._project, self._reporter)
         infrastructure.observe()
+        infrastructure.check_external()
         found = containers(self._engines, self._project.name, one_off=INCLUDED)
         known = {*self._project.services, *self._project.disabled}
-        orphans = [one for one in found if one.is_one_off or one.service not in known]
+        orphans = [one for one in found if one.is_orphan(known)]
         own = [one for one in found if not one.is_one_off and one.service in self._project.services]
-        if warns or remove_orphans:
-            self._deal_with_orphans(orphans, remove=remove_orphans)
+        self._deal_with_orphans(orphans, remove=remove_orphans)
         own = self._make_way(infrastructure, own, choices)
         return Creation(
             engines=self._engines,
@@ -96,7 +96,7 @@ class Bringing:
 
             Ending(self._engines, self._project, self._reporter).stop_and_remove(orphans, volumes=False)
             return
-        names = " ".join(one.name for one in orphans)
+        names = ", ".join(one.name for one in orphans)
         self._reporter.warn(
             f"Found orphan containers ({names}) for this project. If you removed or renamed this service in your "
             "compose file, you can run this command with the --remove-orphans flag to clean it up."
@@ -129,7 +129,7 @@ class Bringing:
         return not (sources.isdisjoint(volumes) and set(networks).isdisjoint(service.get("networks") or ()))
 
     def await_condition(self, services: Iterable[str], condition: str, deadline: float | None) -> None:
-        """Wait for all containers of services. Raises ComposeError."""
+        """Wait for all containers of services. Raises ComposeError, and TimeoutError after the deadline."""
         starting = Starting(self._engines, self._project, self._reporter, self.containers, deadline)
         each(
             [name for name in services if self._project.scale(name)],

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 def canonical(document: Document, data: Tree) -> Tree:
     """`data`, valid by the schema and with its variables replaced, in the long form. Raises FileError."""
-    return _Conversion(document).mapping(data, _PROJECT, ())
+    return converted(document, data, _PROJECT)
+
+
+def converted(document: Document, data: Tree, table: Table) -> Tree:
+    """`data` with the values that a table has something for made what it says. Raises FileError."""
+    return _Conversion(document).mapping(data, table, ())
 
 
 def text(value: Any) -> str:
@@ -62,6 +67,10 @@ def labels(value: Any) -> Tree:
 
 def options(value: Any) -> Tree:
     return {name: text(item) for name, item in value.items()}
+
+
+def lists(value: Any) -> Tree:
+    return {name: texts(item) for name, item in value.items()}
 
 
 def integer(value: Any) -> int:
@@ -383,6 +392,7 @@ _SERVICE: dict[str, Any] = dict(
     post_start=Each(_HOOK),
     pre_stop=Each(_HOOK),
     privileged=boolean,
+    provider=Table(options=lists),
     read_only=boolean,
     scale=integer,
     secrets=secret_uses,
@@ -433,7 +443,7 @@ class _Conversion:
 
     def _value(self, value: Any, rule: Any, path: Path) -> Any:
         if isinstance(rule, Table):
-            if rule is _BUILD and isinstance(value, str):
+            if path[-1] == "build" and isinstance(value, str):
                 value = {"context": value}
             return self.mapping(value, rule, path)
         if isinstance(rule, Each):

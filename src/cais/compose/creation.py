@@ -207,7 +207,8 @@ class Creation:
         for link in tree.get("links") or ():
             service, _, alias = link.partition(":")
             for container in self.containers.get(service, ()):
-                found += [f"{container.name}:{alias or service}", f"{container.name}:{container.name}"]
+                others = (alias or service, f"{service}-{container.number}", container.name)
+                found += [f"{container.name}:{other}" for other in others]
         for link in tree.get("external_links") or ():
             name, _, alias = link.partition(":")
             found.append(f"{name}:{alias or name}")

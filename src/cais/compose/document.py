@@ -62,5 +62,5 @@ def dotted(path: Path) -> str:
 def copied(value: Any) -> Any:
     """A copy that shares nothing that can be changed."""
     if isinstance(value, dict):
-        return {key: copied(item) for key, item in value.items()}
+        return type(value)((key, copied(item)) for key, item in value.items())
     return [copied(item) for item in value] if isinstance(value, list) else value

@@ -45,8 +45,12 @@ class Source:
         self.has_version = has_version
 
 
-def sources(file: str, text: str, lengthen: Callable[[Source], Tree]) -> list[tuple[Document, Tree]]:
+def sources(
+    file: str, text: str, lengthen: Callable[[Source], Tree], *, keeps: bool = True
+) -> list[tuple[Document, Tree]]:
     """The documents of a file with their long forms, which `lengthen` makes where they are not kept.
+
+    `keeps`: what is made now is kept.
 
     Raises FileError, and what `lengthen` raises.
     """
@@ -58,7 +62,7 @@ def sources(file: str, text: str, lengthen: Callable[[Source], Tree]) -> list[tu
     from cais.compose.reading import read  # noqa: PLC0415 -- seldom needed, with the package for YAML
 
     found = [(document, lengthen(Source(document))) for document in read(file, text)]
-    if kept is not None and (texts := _encoded(found)):
+    if keeps and kept is not None and (texts := _encoded(found)):
         kept.put(key, texts)
     return found
 

@@ -8,7 +8,7 @@ from cais.client.http import quote
 from cais.compose import labels
 from cais.compose.errors import ComposeError
 from cais.compose.hooks import run_hook
-from cais.compose.observed import INCLUDED, by_service, containers
+from cais.compose.observed import EXCLUDED, INCLUDED, by_service, containers
 from cais.compose.parallel import Task, each, run_all
 from cais.compose.report import DONE, WORKING, Step
 
@@ -66,12 +66,13 @@ class Ending:
     def _stop_one(self, container: Container) -> None:
         if container.state not in _LIVE:
             if container.state in {"exited", "created", "dead"}:
+                self._reporter.on(container.resource, "Stopping", WORKING)
                 self._reporter.on(container.resource, "Stopped", DONE)
             return
         with Step(self._reporter, container.resource, "Stopping", "Stopped"):
             if self._project is not None and container.service in self._project.services:
                 for hook in self._project.services[container.service].get("pre_stop") or ():
-                    run_hook(self._engines, container.identity, hook)
+                    run_hook(self._engines, container, hook, self._reporter)
             query = {} if self._timeout_seconds is None else {"t": str(self._timeout_seconds)}
             _unless_gone(lambda: self._engines.post(f"/containers/{container.identity}/stop", query))
         container.state = "exited"
@@ -88,6 +89,10 @@ def _unless_gone(act: Callable[[], object]) -> None:
     except EngineError as error:
         if error.status != 404 and not (error.status == 409 and "already in progress" in error.message):
             raise
+
+
+def _own_names(resources: dict[str, Tree]) -> set[str]:
+    return {entry["name"] for entry in resources.values() if not entry.get("external")}
 
 
 def _has_circle(tasks: dict[str, Task]) -> bool:
@@ -114,22 +119,28 @@ class Down:
         self._ending = Ending(engines, project, reporter, timeout_seconds)
 
     def run(self, services: Iterable[str] = (), *, orphans: bool, volumes: bool, images: str) -> None:
-        """`images` is "", "local" or "all"."""
+        """`images` is "", "local" or "all". Of services that are named, what others do not use is removed too."""
+        services = list(services)
         chosen = set(services)
-        found = containers(self._engines, self._name, one_off=INCLUDED)
+        found = containers(self._engines, self._name, one_off=INCLUDED if orphans else EXCLUDED)
         if chosen:
             found = [container for container in found if container.service in chosen]
-        elif self._project is not None and not orphans:
-            known = {*self._project.services, *self._project.disabled}
-            found = [container for container in found if container.service in known]
+        elif self._project is not None:
+            own, known = self._project.services, {*self._project.services, *self._project.disabled}
+            found = [one for one in found if one.service in own or (orphans and one.is_orphan(known))]
+        if chosen and not found:
+            listed = " ".join(services)
+            self._reporter.warn(f'Any of the services [{listed}] not running in project "{self._name}"', level="info")
+            return
         self._ending.stop_and_remove(found, volumes=volumes)
         tasks: dict[str, Task] = {}
-        if not chosen:
-            tasks.update(self._network_tasks())
-            if volumes:
-                tasks.update(self._volume_tasks())
+        tasks.update(self._network_tasks())
+        if volumes:
+            tasks.update(self._volume_tasks())
         if images:
             tasks.update(self._image_tasks(images, found))
+        if not found and not tasks:
+            self._reporter.warn(f'Warning: No resource found to remove for project "{self._name}".')
         run_all(tasks)
 
     def _network_tasks(self) -> dict[str, Task]:
@@ -137,6 +148,7 @@ class Down:
         return {
             f"network:{network['Id']}": Task(lambda network=network: self._remove_network(network))  # type: ignore[misc]
             for network in self._engines.get("/networks", query)
+            if self._project is None or network["Name"] in _own_names(self._project.networks)
         }
 
     def _remove_network(self, network: Tree) -> None:
@@ -146,6 +158,8 @@ class Down:
         query = {"filters": filters_text({"label": [f"{labels.PROJECT}={self._name}"]})}
         found = self._engines.get("/volumes", query).get("Volumes") or []
         names: list[str] = [volume["Name"] for volume in found]
+        if self._project is not None:
+            names = [name for name in names if name in _own_names(self._project.volumes)]
         return {f"volume:{name}": Task(lambda name=name: self._remove_volume(name)) for name in names}  # type: ignore[misc]
 
     def _remove_volume(self, name: str) -> None:

@@ -22,6 +22,8 @@ _AT_ONCE = 32  # requests that wait for their answers, each with a descriptor
 class Engines:
     """A pool over the engine that the command talks to. Raises what `Engine` raises."""
 
+    rehearses = False  # nothing is to be changed: what is not one of the methods below asks for itself
+
     def __init__(self, engine: Engine, most: int = 0) -> None:
         """`most` requests are made at once, where that is not 0."""
         self.main = engine

@@ -61,6 +61,11 @@ class Stream:
             query["timestamps"] = "1"
         return self._engines.main.separately("GET", f"{path}/logs", query)
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether more may come; the log of a container may go on when that is started again."""
+        return self._thread is not None and self._thread.is_alive()
+
     def join(self, seconds: float) -> None:
         """Wait for the end of the stream, for some time."""
         if self._thread is not None and self._thread is not threading.current_thread():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cais.client import containers
-from cais.client.frames import Demultiplexer
+from cais.client.frames import STDOUT, Demultiplexer
 from cais.compose.errors import ComposeError
 
 TYPE_CHECKING = False
@@ -11,12 +11,16 @@ if TYPE_CHECKING:
     from cais.client.model import ExecConfig
     from cais.compose.document import Tree
     from cais.compose.engines import Engines
+    from cais.compose.observed import Container
+    from cais.compose.report import Reporter
 
 _BLOCK_BYTES = 65536
 
 
-def run_hook(engines: Engines, container: str, hook: Tree) -> None:
+def run_hook(engines: Engines, container: Container, hook: Tree, reporter: Reporter) -> None:
     """Execute the command and wait for it. Raises ComposeError where it fails, with the end of its output."""
+    if engines.rehearses:
+        return
     config: ExecConfig = {
         "AttachStdout": True,
         "AttachStderr": True,
@@ -29,16 +33,19 @@ def run_hook(engines: Engines, container: str, hook: Tree) -> None:
         ],
     }
     with engines.one() as engine:
-        identity = containers.exec_create(engine, container, config)
+        identity = containers.exec_create(engine, container.identity, config)
         socket, unread = containers.exec_start(engine, identity, tty=False, size=None).response().hijack()
         frames, output = Demultiplexer(), b""
         try:
             while data := unread or socket.recv(_BLOCK_BYTES):
                 unread = b""
-                output = (output + b"".join(content for _, content in frames.feed(data)))[-1000:]
+                for stream, content in frames.feed(data):
+                    output = (output + content)[-1000:]
+                    reporter.heard(container.name, stream, content)
         finally:
             socket.close()
+            reporter.heard(container.name, STDOUT, b"")
         status = containers.exec_detail(engine, identity).get("ExitCode") or 0
     if status:
         said = output.decode("utf-8", "replace").strip()
-        raise ComposeError(f"hook {hook['command']} exited with status {status}" + (f": {said}" if said else ""))
+        raise ComposeError(f"{container.service} hook exited with status {status}" + (f": {said}" if said else ""))

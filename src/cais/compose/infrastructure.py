@@ -42,6 +42,15 @@ class Infrastructure:
             answer = self._engines.get("/volumes", {"filters": filters_text({"name": names})})
             self._volumes = {volume["Name"]: volume for volume in answer.get("Volumes") or ()}
 
+    def check_external(self) -> None:
+        """Look for what others should have made, before anything is made here. Raises ComposeError."""
+        for key, network in self._project.networks.items():
+            if network.get("external"):
+                self.ensure_network(key)
+        for key, volume in self._project.volumes.items():
+            if volume.get("external"):
+                self.ensure_volume(key)
+
     def network_id(self, key: str) -> str:
         """Of a network of the project that exists already, else ""."""
         found = self._networks.get(self._project.networks[key]["name"]) or []
@@ -117,10 +126,10 @@ class Infrastructure:
                 f'a network with name {name} exists but was not created for project "{self._project.name}".\n'
                 "Set `external: true` to use an existing network"
             )
-        if known.get(labels.NETWORK, "") != key:
+        if labels.NETWORK in known and known[labels.NETWORK] != key:
             raise ComposeError(
                 f"network {name} was found but has incorrect label {labels.NETWORK} set to "
-                f'"{known.get(labels.NETWORK, "")}" (expected: "{key}")'
+                f'"{known[labels.NETWORK]}" (expected: "{key}")'
             )
 
     def _create_network(self, key: str, network: Tree) -> None:

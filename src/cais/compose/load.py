@@ -77,7 +77,8 @@ class Loader:
         """The documents of a file with what they say, in the long form."""
         if file in self._read:
             return self._read[file]
-        found = sources(file, _text_of(file), self._long)
+        lengthen = self._long if self._interpolates else self._as_written
+        found = sources(file, _text_of(file), lengthen, keeps=self._interpolates)
         self._read[file] = found
         return found
 
@@ -91,12 +92,21 @@ class Loader:
 
         document = source.document
         data = data_of(document)
-        if self._interpolates:
-            data = self._interpolated(document, data)
+        data = self._interpolated(document, data)
         validate(document, data)
         if data.pop("version", None) is not None:
             self._warn_of_version(document)
         return long_form(document, data)
+
+    def _as_written(self, source: Source) -> Tree:
+        from cais.compose.schema import validate  # noqa: PLC0415 -- seldom needed
+        from cais.compose.written import as_written  # noqa: PLC0415
+
+        data = data_of(source.document)
+        validate(source.document, data)
+        if data.pop("version", None) is not None:
+            self._warn_of_version(source.document)
+        return as_written(source.document, data)
 
     def _warn_of_version(self, document: Document) -> None:
         self._warn(

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
     from cais.compose.document import Path, Tree
 
+
+class Pairs(dict[str, object]):
+    """A mapping that could as well be written as a list of NAME=VALUE, in a project in which variables are left."""
+
+
+_PAIRS = {"annotations", "args", "environment", "extra_hosts", "labels", "sysctls"}
 _REPLACED = {"command", "entrypoint"}
 
 
@@ -35,6 +41,8 @@ def _merge_value(base: Any, over: Any, path: Path) -> Any:  # noqa: PLR0911 -- o
         return base if over is None and isinstance(base, dict) else over
     if key in _REPLACED or (len(path) > 1 and path[-2:] == ("healthcheck", "test")):
         return over
+    if key in _PAIRS and isinstance(base, list | Pairs) and isinstance(over, list | Pairs):
+        return _merge_items(base, over, key)
     if isinstance(base, dict):
         if not isinstance(over, dict):
             return over
@@ -44,8 +52,25 @@ def _merge_value(base: Any, over: Any, path: Path) -> Any:  # noqa: PLR0911 -- o
     if isinstance(base, list) and isinstance(over, list):
         return _unique([*base, *over], path)
     if isinstance(base, list) != isinstance(over, list):
+        if isinstance(base, str) or isinstance(over, str):
+            return [*([base] if isinstance(base, str) else base), *([over] if isinstance(over, str) else over)]
         raise ComposeError(f"cannot override {'.'.join(map(str, path))}")
     return over
+
+
+def _merge_items(base: Any, over: Any, key: str | int) -> list[str]:
+    """The same of lists of NAME=VALUE; a host may have several addresses."""
+    items = [*_items(base), *_items(over)]
+    if key == "extra_hosts":
+        return [*dict.fromkeys(items)]
+    return [*{item.partition("=")[0]: item for item in items}.values()]
+
+
+def _items(value: Any) -> list[str]:
+    """NAME=VALUE items of a list or of a mapping."""
+    if isinstance(value, dict):
+        return [name if item is None else f"{name}={item}" for name, item in value.items()]
+    return [str(item) for item in value]
 
 
 def _differ(base: Tree, over: Tree) -> bool:
@@ -108,7 +133,9 @@ def _unique(items: list[Any], path: Path) -> list[Any]:
     identity = _IDENTITIES.get(str(path[-1]))
     if path[:1] != ("services",) or identity is None:
         return items
-    return [*{identity(item): item for item in items}.values()]
+    # A text among mappings is one that a variable keeps from being understood.
+    plain = identity in {_same, _host}
+    return [*{identity(item) if plain or isinstance(item, dict) else item: item for item in items}.values()]
 
 
 def without_repetitions(service: Tree) -> Tree:

@@ -27,6 +27,7 @@ class Project:
         "name",
         "networks",
         "secrets",
+        "separator",
         "services",
         "volumes",
         "where",
@@ -46,6 +47,7 @@ class Project:
         self.models: dict[str, Tree] = {}
         self.extensions: Tree = {}
         self.env_files: list[str] = []
+        self.separator = "-"  # between the parts of the names of containers and images
         # "FILE:LINE: " in front of what is said about a part of the project, or "".
         self.where: Callable[[Path], str] = lambda _path: ""
 
@@ -107,12 +109,12 @@ class Project:
 
     def image(self, name: str) -> str:
         """The name of a service's image: the one it says, or the one that is built for it."""
-        image: str = self.services[name].get("image") or f"{self.name}-{name}"
+        image: str = self.services[name].get("image") or f"{self.name}{self.separator}{name}"
         return image
 
     def container_name(self, name: str, number: int) -> str:
         own: str = self.services[name].get("container_name") or ""
-        return own or f"{self.name}-{name}-{number}"
+        return own or self.separator.join((self.name, name, str(number)))
 
     def ordered(self) -> list[str]:
         """The services, each behind what it depends on. Raises ComposeError for a circle."""

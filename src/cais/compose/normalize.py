@@ -9,26 +9,30 @@ from cais.compose.errors import ComposeError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     from cais.compose.document import Tree
 
 _NAMED = ("networks", "volumes", "secrets", "configs")
 
 
-def normalize(data: Tree, name: str, environment: Mapping[str, str], *, resolves_files: bool = True) -> None:
-    """Complete a tree in the long form, in place. `resolves_files`: env_file is read. Raises ComposeError."""
+def normalize(data: Tree, name: str, environment: Mapping[str, str]) -> None:
+    """Complete a tree in the long form, in place. Raises ComposeError."""
     services: dict[str, Tree] = data.setdefault("services", {})
-    for key, service in services.items():
+    for service in services.values():
         _service(service, environment)
-        if resolves_files:
-            _read_env_files(key, service, environment)
-        _read_label_files(service)
     networks = data.setdefault("networks", {})
-    networks["default"] = networks.get("default") or {}
+    if any("default" in (service.get("networks") or ()) for service in services.values()):
+        networks["default"] = networks.get("default") or {}
     for kind in _NAMED:
         for key, entry in list((data.get(kind) or {}).items()):
             data[kind][key] = _named(entry or {}, key, name)
+
+
+def resolve_files(services: Mapping[str, Tree], environment: Mapping[str, str]) -> None:
+    """Give services, in place, the variables and labels that are in files. Raises ComposeError."""
+    for key, service in services.items():
+        _read_env_files(key, service, environment)
+        _read_label_files(service)
 
 
 def _named(entry: Tree, key: str, project: str) -> Tree:
@@ -38,7 +42,7 @@ def _named(entry: Tree, key: str, project: str) -> Tree:
 
 
 def _service(service: Tree, environment: Mapping[str, str]) -> None:
-    if not service.get("networks") and not service.get("network_mode"):
+    if not service.get("networks") and not service.get("network_mode") and not service.get("provider"):
         service["networks"] = {"default": None}
     if service.get("pull_policy") == "if_not_present":
         service["pull_policy"] = "missing"
@@ -47,13 +51,23 @@ def _service(service: Tree, environment: Mapping[str, str]) -> None:
     if isinstance(build := service.get("build"), dict):
         if not build.get("dockerfile") and not build.get("dockerfile_inline"):
             build["dockerfile"] = "Dockerfile"
-        if "args" in build:
+        if isinstance(build.get("args"), list):
+            build["args"] = [_with_value(item, environment) for item in build["args"] if _has_value(item, environment)]
+        elif "args" in build:
             build["args"] = {
                 name: environment.get(name) if value is None else value
                 for name, value in build["args"].items()
                 if value is not None or name in environment
             }
     _imply_dependencies(service)
+
+
+def _has_value(item: str, environment: Mapping[str, str]) -> bool:
+    return "=" in item or item in environment
+
+
+def _with_value(item: str, environment: Mapping[str, str]) -> str:
+    return item if "=" in item else f"{item}={environment[item]}"
 
 
 def _imply_dependencies(service: Tree) -> None:
@@ -72,8 +86,8 @@ def _imply_dependencies(service: Tree) -> None:
             entry["restart"] = True
         service.setdefault("depends_on", {}).setdefault(name, entry)
     build = service.get("build")
-    contexts: Mapping[str, Any] = (build or {}).get("additional_contexts") or {}
-    for context in contexts.values():
+    contexts = (build or {}).get("additional_contexts")
+    for context in contexts.values() if isinstance(contexts, dict) else ():
         if context.startswith("service:"):
             entry = {"condition": "service_started", "required": True}
             service.setdefault("depends_on", {}).setdefault(context.removeprefix("service:"), entry)

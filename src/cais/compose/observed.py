@@ -7,11 +7,12 @@ from cais.compose import labels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from typing import Any
 
     from cais.compose.document import Tree
     from cais.compose.engines import Engines
+    from cais.compose.model import Project
 
 EXCLUDED, INCLUDED, ONLY = range(3)  # containers of `compose run`
 
@@ -36,6 +37,12 @@ class Container:
     def is_one_off(self) -> bool:
         return self.labels.get(labels.ONE_OFF) == "True"
 
+    def is_orphan(self, services: Collection[str]) -> bool:
+        """Whether it belongs to none of these services; one of `compose run` does as long as it may be of use."""
+        if self.is_one_off:
+            return self.state in {"exited", "dead"}
+        return self.service not in services
+
     @property
     def resource(self) -> str:
         return f"Container {self.name}"
@@ -50,12 +57,21 @@ class Container:
 
     def name_in(self, project: str) -> str:
         """The name without that of the project, which is in front of all of its containers' names."""
-        return self.name.removeprefix(f"{project}-")
+        return self.name.removeprefix(f"{project}-").removeprefix(f"{project}_")
 
     def depends_on(self) -> list[str]:
         """The services that the container's own depended on when it was made."""
-        listed = self.labels.get(labels.DEPENDS_ON, "")
-        return [entry.split(":")[0] for entry in listed.split(",") if entry]
+        return list(self.dependencies())
+
+    def dependencies(self) -> dict[str, Tree]:
+        """The same, with the conditions."""
+        found: dict[str, Tree] = {}
+        for entry in self.labels.get(labels.DEPENDS_ON, "").split(","):
+            name, _, rest = entry.partition(":")
+            condition, _, restart = rest.partition(":")
+            if name:
+                found[name] = {"condition": condition or "service_started", "restart": restart == "true"}
+        return found
 
 
 def containers(
@@ -83,6 +99,17 @@ def _label_filters(project: str, services: set[str]) -> list[str]:
     if len(services) == 1:
         filters.append(f"{labels.SERVICE}={next(iter(services))}")
     return filters
+
+
+def project_of(name: str, found: Iterable[Container]) -> Project:
+    """As much of a project as its containers tell: which services there are, and what they depend on."""
+    from cais.compose.model import Project  # noqa: PLC0415 -- seldom needed
+
+    project = Project(name, "", [], {})
+    for container in found:
+        project.services.setdefault(container.service, {"depends_on": container.dependencies()})
+    project.services = dict(sorted(project.services.items()))
+    return project
 
 
 def by_service(found: Iterable[Container]) -> dict[str, list[Container]]:

@@ -49,9 +49,9 @@ def resolve_service(service: Tree, base: str) -> None:
     if isinstance(build := service.get("build"), dict):
         build.setdefault("context", ".")
         _change(build, "context", lambda path: _context(base, path))
-        contexts = build.get("additional_contexts") or {}
-        for name in contexts:
-            contexts[name] = _context(base, contexts[name])
+        contexts = build.get("additional_contexts")
+        if isinstance(contexts, dict):
+            build["additional_contexts"] = {name: _context(base, context) for name, context in contexts.items()}
     for entry in service.get("env_file") or ():
         _change(entry, "path", lambda path: absolute(base, path))
     if files := service.get("label_file"):
@@ -59,7 +59,7 @@ def resolve_service(service: Tree, base: str) -> None:
     for watch in (service.get("develop") or {}).get("watch") or ():
         _change(watch, "path", lambda path: absolute(base, path))
     for mount in service.get("volumes") or ():
-        if mount.get("type") == "bind":
+        if isinstance(mount, dict) and mount.get("type") == "bind":
             _change(mount, "source", lambda path: absolute(base, path))
 
 

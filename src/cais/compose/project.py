@@ -8,7 +8,7 @@ from cais.compose.consistency import check
 from cais.compose.errors import ComposeError
 from cais.compose.load import Loader
 from cais.compose.model import Project
-from cais.compose.normalize import normalize
+from cais.compose.normalize import normalize, resolve_files
 from cais.compose.support import warnings
 
 TYPE_CHECKING = False
@@ -31,7 +31,7 @@ _NAME = _FIRST_OF_NAME | frozenset("_-")
 class Sources:
     """Where a project comes from, as the command line says it; what is empty is found out."""
 
-    __slots__ = ("directory", "env_files", "files", "name", "profiles")
+    __slots__ = ("compatible", "directory", "env_files", "files", "name", "profiles")
 
     def __init__(
         self,
@@ -41,12 +41,15 @@ class Sources:
         directory: str = "",
         env_files: Sequence[str] = (),
         profiles: Sequence[str] = (),
+        compatible: bool = False,
     ) -> None:
+        """`compatible`: names are made as the first Docker Compose made them."""
         self.files = list(files)
         self.name = name
         self.directory = directory
         self.env_files = list(env_files)
         self.profiles = list(profiles)
+        self.compatible = compatible
 
 
 class Reading:
@@ -164,12 +167,16 @@ class Workspace:
             data = loader.load(self.files)
         except OSError as error:
             raise ComposeError(f"open {error.filename}: {(error.strerror or str(error)).lower()}") from None
+        if not how.interpolates and data.get("name"):
+            data["name"] = normalized_name(data["name"])  # what is left of it when a variable is in it
         name = self.project_name(data)
         self.environment["COMPOSE_PROJECT_NAME"] = name
         if how.normalizes:
-            normalize(data, name, self.environment, resolves_files=how.resolves_env_files)
+            normalize(data, name, self.environment)
         project = self._project(data, name, loader)
-        project = enabled(project, self.profiles(), services)
+        project = enabled(project, self.profiles() if how.interpolates else ["*"], services)
+        if how.resolves_env_files:
+            resolve_files(project.services, self.environment)
         if how.checks:
             check(project)
             for warning in warnings(project):
@@ -185,6 +192,8 @@ class Workspace:
             setattr(project, key, kind(key))
         project.extensions = {key: value for key, value in data.items() if key.startswith("x-")}
         project.env_files = list(self.sources.env_files)
+        if self.sources.compatible or self.environment.get("COMPOSE_COMPATIBILITY", "").lower() in {"1", "t", "true"}:
+            project.separator = "_"
         project.where = loader.where
         return project
 

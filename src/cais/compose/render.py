@@ -62,7 +62,15 @@ def tree(project: Project) -> Tree:
     return result
 
 
-def to_yaml(value: Tree, shape: Shape = PROJECT) -> str:
+def tree_as_written(project: Project) -> Tree:
+    """A project whose variables were not replaced, as one tree, in the order of its keys."""
+    kinds = ("services", "networks", "volumes", "secrets", "configs", "models")
+    found = {kind: entries for kind in kinds if (entries := getattr(project, kind)) or kind == "services"}
+    result: Tree = ordered({"name": project.name, **found, **project.extensions}, None, natural)
+    return result
+
+
+def to_yaml(value: Tree, shape: Shape | None = PROJECT) -> str:
     text: str = yaml.dump(
         ordered(value, shape, natural),
         Dumper=_Dumper,

@@ -11,7 +11,10 @@ class Reporter:
     def on(self, resource: str, status: str, state: int, detail: str = "") -> None:
         """`resource` as "Container web-1", `status` as "Creating"; `state` is one of the four above."""
 
-    def warn(self, text: str) -> None:
+    def heard(self, container: str, stream: int, data: bytes) -> None:
+        """A piece of what a hook writes in the container of that name; no data is its end."""
+
+    def warn(self, text: str, *, level: str = "warning") -> None:
         """Something is wrong but does not stand in the way."""
 
 

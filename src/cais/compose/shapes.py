@@ -102,15 +102,15 @@ _SERVICE_PARTS = {
     "volumes": _VOLUME_USE,
 }
 SERVICE = Shape(
-    "profiles deploy develop restart scale attach container_name external_links links post_start pre_stop "
-    "annotations blkio_config cap_add cap_drop cgroup_parent cgroup cpu_count cpu_percent cpu_period cpu_quota "
-    "cpu_rt_period cpu_rt_runtime cpus cpuset cpu_shares command configs credential_spec device_cgroup_rules "
+    "profiles deploy develop restart scale attach container_name provider external_links links post_start "
+    "pre_stop annotations blkio_config cap_add cap_drop cgroup_parent cgroup cpu_count cpu_percent cpu_period "
+    "cpu_quota cpu_rt_period cpu_rt_runtime cpus cpuset cpu_shares command configs credential_spec device_cgroup_rules "
     "devices dns dns_opt dns_search domainname entrypoint environment env_file extra_hosts group_add gpus "
     "hostname image init ipc isolation labels label_file logging mem_limit mem_reservation memswap_limit "
     "mem_swappiness mac_address models network_mode networks oom_kill_disable oom_score_adj pid pids_limit "
     "platform privileged pull_policy read_only runtime secrets security_opt shm_size stop_grace_period "
     "stop_signal storage_opt sysctls tmpfs ulimits user userns_mode uts volumes volumes_from working_dir build "
-    "depends_on expose healthcheck ports provider stdin_open tty use_api_socket",
+    "depends_on expose healthcheck ports stdin_open tty use_api_socket",
     _SERVICE_PARTS,
 )
 # The order in which a service is hashed is that of earlier versions, so that their containers are recognised.

@@ -40,7 +40,10 @@ class Wanted:
     )
 
     def __init__(self, project: Project, service: str, tree: Tree, name: str, number: int) -> None:
-        """`tree` is the service with its references replaced by containers; `name` is what it is to be known by."""
+        """`tree` is the service with its references replaced by containers; `name` is what it is to be known by.
+
+        `number` is that among the containers of the service; 0: it is none of them.
+        """
         self.project = project
         self.service = service
         self.tree = tree
@@ -67,7 +70,6 @@ def labels_of(wanted: Wanted) -> dict[str, str]:
             names.DIRECTORY: project.directory,
             names.FILES: ",".join(project.files),
             names.ONE_OFF: "False",
-            names.NUMBER: str(wanted.number),
             names.CONFIG_HASH: service_hash(tree),
             names.DEPENDS_ON: ",".join(
                 f"{name}:{entry.get('condition')}:{str(bool(entry.get('restart'))).lower()}"
@@ -75,6 +77,8 @@ def labels_of(wanted: Wanted) -> dict[str, str]:
             ),
         }
     )
+    if wanted.number:
+        found[names.NUMBER] = str(wanted.number)
     if wanted.image_id:
         found[names.IMAGE] = wanted.image_id
     if project.env_files:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cais.compose.errors import ComposeError
 from cais.compose.parallel import Task, each
-from cais.compose.report import DONE, ERROR, WORKING, Step
+from cais.compose.report import DONE, ERROR, WARNING, WORKING, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,56 +83,69 @@ class Starting:
             for hook in service.get("post_start") or ():
                 from cais.compose.hooks import run_hook  # noqa: PLC0415 -- few services have any
 
-                run_hook(self._engines, container.identity, hook)
+                run_hook(self._engines, container, hook, self._reporter)
         container.state = "running"
 
     def _await_dependency(self, name: str, entry: Tree) -> None:
         if not self._is_awaited(name, entry):
             return
         try:
-            self.await_condition(name, entry["condition"])
+            self.await_condition(name, entry["condition"], required=entry.get("required", True))
         except ComposeError as error:
             if entry.get("required", True):
-                raise
-            self._reporter.warn(f"optional dependency {name!r} failed to start: {error}")
+                before = "" if entry["condition"] == COMPLETED else "dependency failed to start: "
+                raise ComposeError(f"{before}{error}") from None
+            self._reporter.warn(f'optional dependency "{name}" failed to start: {error}')
 
     def _is_awaited(self, name: str, entry: Tree) -> bool:
         if entry.get("condition", STARTED) == STARTED:
             return False
         return bool(self._project.scale(name)) and not self._project.services[name].get("provider")
 
-    def await_condition(self, name: str, condition: str) -> None:
-        """Wait until all containers of a service are as they should. Raises ComposeError."""
+    def await_condition(self, name: str, condition: str, *, required: bool = True) -> None:
+        """Wait until all containers of a service are as they should. Raises ComposeError and TimeoutError."""
         containers = self._containers.get(name, [])
         if not containers:
             raise ComposeError(f"missing dependency {name}")
-        each(containers, lambda container: self._await(name, container, condition))
+        each(containers, lambda container: self._await(name, container, condition, required=required))
 
-    def _await(self, name: str, container: Container, condition: str) -> None:
+    def _await(self, name: str, container: Container, condition: str, *, required: bool) -> None:
         import time  # noqa: PLC0415
 
         self._reporter.on(container.resource, "Waiting", WORKING)
+        if self._engines.rehearses:
+            self._reporter.on(container.resource, "Exited" if condition == COMPLETED else "Healthy", DONE)
+            return
         pause, begun = _FIRST_PAUSE_SECONDS, time.monotonic()
         while True:
             state = self._engines.get(f"/containers/{container.identity}/json")["State"]
             try:
-                done = _is_met(name, container, state, condition)
-            except ComposeError as error:
-                self._reporter.on(container.resource, "Error", ERROR, error.message)
+                done = _is_met(name, container, state, condition, settled=time.monotonic() - begun > _SETTLED_SECONDS)
+            except ComposeError:
+                if condition != RUNNING_OR_HEALTHY:
+                    self._tell_failure(name, container, required=required)
                 raise
-            if done == "Healthy" and not state.get("Health") and time.monotonic() - begun < _SETTLED_SECONDS:
-                done = ""  # it may be one that fails at once
             if done:
                 self._reporter.on(container.resource, done, DONE)
                 return
             if self._deadline is not None and time.monotonic() > self._deadline:
-                raise ComposeError("timeout waiting for dependencies")
+                raise TimeoutError
             time.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
 
+    def _tell_failure(self, name: str, container: Container, *, required: bool) -> None:
+        if required:
+            self._reporter.on(container.resource, "Error", ERROR, f"dependency {name} failed to start")
+        else:
+            said = f'Skipped: optional dependency "{name}" failed to start'
+            self._reporter.on(container.resource, said, WARNING)
 
-def _is_met(name: str, container: Container, state: Any, condition: str) -> str:
-    """The word for what the container has become, or "". Raises ComposeError when it will not become that."""
+
+def _is_met(name: str, container: Container, state: Any, condition: str, *, settled: bool) -> str:
+    """The word for what the container has become, or "". Raises ComposeError when it will not become that.
+
+    Of what has no check of its health, nothing is said before it is `settled`: it may be one that ends at once.
+    """
     if condition == COMPLETED:
         if state["Status"] != "exited":
             return ""
@@ -141,17 +154,15 @@ def _is_met(name: str, container: Container, state: Any, condition: str) -> str:
         return "Exited"
     health = (state.get("Health") or {}).get("Status", "")
     if state["Status"] == "exited":
-        failed = f"dependency failed to start: container {container.name} exited ({state['ExitCode']})"
-        if condition == RUNNING_OR_HEALTHY:
-            failed = f"container {container.name} exited ({state['ExitCode']})"
-        raise ComposeError(failed)
+        raise ComposeError(f"container {container.name} exited ({state['ExitCode']})")
     if health == "unhealthy":
-        words = f"container {container.name} is unhealthy"
-        raise ComposeError(words if condition == RUNNING_OR_HEALTHY else f"dependency failed to start: {words}")
+        raise ComposeError(f"container {container.name} is unhealthy")
     if health == "healthy":
         return "Healthy"
     if not health or health == "none":
+        if not settled:
+            return ""
         if condition == RUNNING_OR_HEALTHY:
             return "Healthy" if state["Status"] == "running" else ""
-        raise ComposeError(f"dependency failed to start: container {container.name} has no healthcheck configured")
+        raise ComposeError(f"container {container.name} has no healthcheck configured")
     return ""

@@ -20,6 +20,7 @@ from cais.client.errors import EngineError
 from cais.client.http import quote
 from cais.compose.hooks import run_hook
 from cais.compose.observed import containers
+from cais.compose.report import Reporter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class Watcher:
             self._engines.post(f"/containers/{quote(container.identity)}/restart")
             self._say(f"service(s) [{rule.service!r}] restarted")
         if rule.action == "sync+exec" and rule.entry.get("exec"):
-            run_hook(self._engines, container.identity, rule.entry["exec"])
+            run_hook(self._engines, container, rule.entry["exec"], Reporter())
 
     def _put(self, rule: Rule, container: Container, paths: list[str]) -> None:
         archive = io.BytesIO()

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from cais.client import system
 from cais.client.engine import json_lines
 from cais.client.errors import CannotConnect, ConnectionLost, EngineError
 from cais.compose import labels
 from cais.compose.following import Stream
+from cais.compose.times import seconds_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cais.cli.compose.printing import Printer
+    from cais.cli.compose.printing import Printer, Source
     from cais.client.model import Event
     from cais.compose.engines import Engines
     from cais.compose.observed import Container
@@ -29,6 +31,9 @@ class Attached:
         self, engines: Engines, project: str, printer: Printer, attached: Iterable[str], *, timestamps: bool
     ) -> None:
         """`attached` are the services whose output is shown."""
+        self.awaited: set[str] = set()  # the services that `finish` waits for; none: all
+        self.announced: set[str] = set()  # the services of which it is told that they have ended
+        self.ended: list[tuple[Container, int]] = []  # in the order in which they did
         self._engines = engines
         self._project = project
         self._printer = printer
@@ -38,8 +43,18 @@ class Attached:
         self._living: dict[str, Container] = {}
         self._known: dict[str, Container] = {}
         self._streams: list[Stream] = []
+        self._hooks: dict[str, Source] = {}
+        self._followed: set[str] = set()  # the ids of containers whose present run is shown
+        self._last_ends: dict[str, float] = {}  # when containers ended that were started before
+        self._heard: dict[str, float] = {}  # when there was output last
         self._lost = False
-        self.ended: list[tuple[Container, int]] = []  # in the order in which they did
+
+    def hear(self, container: str, stream: int, data: bytes) -> None:
+        """Show what a hook writes in a container."""
+        name = f"{container.removeprefix(f'{self._project}-')} ->"
+        with self._changed:
+            source = self._hooks.setdefault(name, self._printer.source(name))
+        source.take(stream, data)
 
     def watch(self, containers: Iterable[Container]) -> None:
         """Listen to what becomes of the project's containers, and to the output of these."""
@@ -55,14 +70,26 @@ class Attached:
         with self._changed:
             self._known[container.identity] = container
             self._living[container.identity] = container
-        if container.service in self._services:
+        # With times, the log is followed, and that of what has not been started ends at once.
+        if container.service not in self._services:
+            return
+        if container.state == "running" or not self._timestamps:
             self._follow(container, since=None)
+            self._followed.add(container.identity)
+        else:
+            self._last_ends[container.identity] = self._last_end(container.identity)
 
     def _follow(self, container: Container, since: float | None) -> None:
         stream = Stream(self._engines, container.identity, since=since, timestamps=self._timestamps)
         self._streams.append(stream)
         source = self._printer.source(container.name_in(self._project))
-        stream.begin(source.take)
+
+        def take(number: int, data: bytes) -> None:
+            if data:
+                self._heard[container.identity] = time.time()
+            source.take(number, data)
+
+        stream.begin(take)
 
     def _listen(self, answer: object) -> None:
         try:
@@ -83,19 +110,41 @@ class Attached:
             return
         if action == "die":
             code = int(attributes.get("exitCode") or 0)
+            self._last_ends[identity] = event.get("timeNano", 0) / 10**9
+            again = self._comes_back(identity)
             self._settle(container)
+            if container.service in self.announced:
+                self._printer.ended(container.name_in(self._project), code, again=again)
             with self._changed:
-                self._living.pop(identity, None)
-                self.ended.append((container, code))
+                self._followed.discard(identity)
+                if not again:
+                    self._living.pop(identity, None)
+                    self.ended.append((container, code))
                 self._changed.notify()
-            self._printer.ended(container.name_in(self._project), code)
         elif action == "start":
-            again = False
             with self._changed:
-                again = identity not in self._living
                 self._living[identity] = container
-            if again and container.service in self._services:
-                self._follow(container, since=event.get("timeNano", 0) / 10**9)
+                shown = container.service in self._services and identity not in self._followed
+                shown = shown and not any(one.goes_on for one in self._streams if one.container == identity)
+                self._followed.add(identity)
+            if shown:
+                # There may be output from before the start is told, and the last of the run before comes late.
+                ended, started = self._last_ends.get(identity, 0.0), event.get("timeNano", 0) / 10**9
+                heard = self._heard.get(identity, 0.0)  # after the start: the log went on, and this is of it
+                self._follow(container, since=heard if heard > started else (ended + started) / 2)
+
+    def _last_end(self, identity: str) -> float:
+        """When a container ended, in seconds; 0 where it never did."""
+        state = self._engines.get(f"/containers/{identity}/json")["State"]
+        return max(seconds_of(state.get("FinishedAt") or ""), 0.0)
+
+    def _comes_back(self, identity: str) -> bool:
+        """Whether the engine will start a container again that has just ended."""
+        try:
+            state = self._engines.get(f"/containers/{identity}/json")["State"]
+        except _LOST:
+            return False
+        return bool(state.get("Restarting") or state.get("Running"))
 
     def _settle(self, container: Container) -> None:
         """Let the output of a container that has ended come first."""
@@ -106,13 +155,19 @@ class Attached:
     def finish(self, *, until_first: bool = False, until_failure: bool = False) -> None:
         """Wait until all have ended; or the first has, or the first that failed. A KeyboardInterrupt passes."""
         with self._changed:
-            while self._living and not self._lost:
-                if until_first and self.ended:
+            while self._waits() and not self._lost:
+                if until_first and any(self._is_awaited(one) for one, _ in self.ended):
                     return
-                if until_failure and any(code for _, code in self.ended):
+                if until_failure and any(code and self._is_awaited(one) for one, code in self.ended):
                     return
                 # With a time limit, for otherwise the wait would not see a signal.
                 self._changed.wait(0.5)
+
+    def _waits(self) -> bool:
+        return any(self._is_awaited(one) for one in self._living.values())
+
+    def _is_awaited(self, container: Container) -> bool:
+        return not self.awaited or container.service in self.awaited
 
     def code_of(self, service: str) -> int | None:
         """The exit status of the first container of a service that has ended."""

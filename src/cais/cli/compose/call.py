@@ -8,8 +8,9 @@ from cais.cli.command import CommandError, Invocation
 from cais.cli.compose.progress import chosen, warn
 from cais.compose.engines import Engines
 from cais.compose.errors import ComposeError
+from cais.compose.normalize import resolve_files
 from cais.compose.observed import EXCLUDED, containers
-from cais.compose.project import Reading, Sources, Workspace
+from cais.compose.project import Reading, Sources, Workspace, without_unused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,33 +56,65 @@ class Call(Invocation):
                 directory=given.text("project-directory"),
                 env_files=given.texts("env-file"),
                 profiles=given.texts("profile"),
+                compatible=given.on("compatibility"),
             )
             self._workspace = Workspace(sources, os.environ, warn)
         return self._workspace
 
     def project(self, services: Iterable[str] = (), how: Reading | None = None) -> Project:
-        """The project; those of its services that are named count as enabled. Raises ComposeError."""
-        how = how or Reading()
+        """The project; those of its services that are named count as enabled. Raises ComposeError.
+
+        Unless `how` says otherwise, no `env_file` is read: many commands need none, so it may be missing.
+        """
+        how = how or Reading(resolves_env_files=False)
         how.keeps_unused = how.keeps_unused or self.whole.flags.on("all-resources")
         return self.workspace.read(list(services), how)
 
+    def selected(self, project: Project, names: Iterable[str], *, dependencies: bool = True) -> Project:
+        """The project with only these services, what they depend on, and what is used by them. Raises ComposeError.
+
+        Only now their `env_file` is read.
+        """
+        chosen = project.selected(names, dependencies=dependencies)
+        resolve_files(chosen.services, project.environment)
+        return self.pruned(chosen)
+
+    def pruned(self, project: Project) -> Project:
+        """The project with only what its services use, unless a flag wants it all."""
+        return project if self.whole.flags.on("all-resources") else without_unused(project)
+
     def project_or_name(self, services: Iterable[str] = ()) -> tuple[str, Project | None]:
-        """The project, or only its name, where that is given and there is no file. Raises ComposeError."""
-        given = self.whole.flags.text("project-name") or os.environ.get("COMPOSE_PROJECT_NAME", "")
+        """The project, or only its name, where that is given and no file. Raises ComposeError."""
+        given = self.whole.flags.text("project-name")
         if given and not self.whole.flags.texts("file"):
-            try:
-                workspace = self.workspace
-            except ComposeError:
-                return given, None
-            if not workspace.files:
-                return given, None
-        project = self.project(services)
+            return given, None
+        try:
+            project = self.project(services)
+        except ComposeError:
+            if known := os.environ.get("COMPOSE_PROJECT_NAME", ""):
+                return known, None
+            raise
         return project.name, project
+
+    @property
+    def rehearses(self) -> bool:
+        """Whether it is only to be shown what would be done."""
+        return self.whole.flags.on("dry-run") or self.flags.on("dry-run")
+
+    def refuse_rehearsal(self, what: str) -> None:
+        """Raises CommandError where it is only to be shown what would be done."""
+        if self.rehearses:
+            raise CommandError(f"{what} is not supported in dry-run mode")
 
     @property
     def engines(self) -> Engines:
         if self._engines is None:
-            self._engines = Engines(self.engine, self._parallel())
+            kind = Engines
+            if self.rehearses:
+                from cais.compose.rehearsal import Rehearsal  # noqa: PLC0415 -- seldom wanted
+
+                kind = Rehearsal
+            self._engines = kind(self.engine, self._parallel())
         return self._engines
 
     def _parallel(self) -> int:
@@ -99,7 +132,24 @@ class Call(Invocation):
         """Where what happens is shown."""
         if self._progress is None:
             self._progress = chosen(self.whole.flags.text("progress"), self.whole.flags.text("ansi"))
+            self._progress.rehearses = self.rehearses
         return self._progress
+
+    def own(self, project: Project | None, found: list[Container]) -> list[Container]:
+        """Without the containers of services that the project does not have, unless they are named."""
+        if project is None:
+            return found
+        return [one for one in found if one.service in project.services or one.service in self.arguments]
+
+    def removes_orphans(self, project: Project | None) -> bool:
+        """Whether a flag or a variable asks for containers of services to be removed that the project does not have."""
+        environment = os.environ if project is None else project.environment
+        wanted = environment.get("COMPOSE_REMOVE_ORPHANS", "").lower() in {"1", "t", "true"}
+        return wanted or self.flags.on("remove-orphans")
+
+    def be_quiet(self) -> None:
+        """Show nothing of what happens but warnings."""
+        self._progress = chosen("quiet", "never")
 
     def containers(
         self, name: str, services: Iterable[str] = (), *, stopped: bool = True, one_off: int = EXCLUDED
@@ -121,9 +171,7 @@ class Call(Invocation):
 
     def one_container(self, service: str, index: int = 0) -> Container:
         """The container of a service with a number, or the first one. Raises CommandError."""
-        name, project = self.project_or_name([service])
-        if project is not None and service not in project.services and service not in project.disabled:
-            raise ComposeError(f"no such service: {service}")
+        name, _ = self.project_or_name([service])
         found = self.containers(name, [service], stopped=False)
         if index:
             found = [container for container in found if container.number == index]
@@ -138,6 +186,13 @@ class Call(Invocation):
         if plain or ansi == "never":
             return False
         return True if ansi == "always" else None
+
+    def wait_deadline(self) -> float | None:
+        """When --wait-timeout ends the waiting, in seconds of the monotonic clock."""
+        import time  # noqa: PLC0415 -- seldom needed
+
+        limit = self.flags.number("wait-timeout")
+        return time.monotonic() + limit if limit else None
 
     def timeout(self) -> int | None:
         """The flag --timeout, None where it was not given."""

@@ -54,7 +54,9 @@ COMMANDS: dict[str, Entry] = {
     "watch": Entry("compose.watch", "WATCH", "Watch build context for service and rebuild/refresh containers"),
 }
 
+_DRY_RUN = flags.switch("dry-run", "Execute command in dry run mode")
 GLOBAL_FLAGS = (
+    _DRY_RUN,
     flags.switch("all-resources", "Include all resources, even those not used by services"),
     flags.Flag(
         "ansi",
@@ -62,6 +64,7 @@ GLOBAL_FLAGS = (
         default="auto",
         default_text='(default "auto")',
     ),
+    flags.switch("compatibility", "Run compose in backward compatibility mode"),
     flags.text_list("env-file", "Specify an alternate environment file", kind="stringArray"),
     flags.text_list("file", "Compose configuration files", "f", kind="stringArray"),
     flags.number("parallel", "Control max parallelism, -1 for unlimited", default=-1),
@@ -93,10 +96,11 @@ def _compose(call: Invocation) -> int:
 
 
 def _run(name: str, entry: Entry, arguments: Sequence[str], call: Invocation) -> int:
-    _find_packages()
+    find_packages()
     from cais.cli.compose.call import Call  # noqa: PLC0415 -- not for the help
+    from cais.cli.compose.progress import kind_of  # noqa: PLC0415
 
-    path, command = f"compose {name}", entry.load()
+    path, command = f"compose {name}", completed(entry.load())
     try:
         parsed = flags.parse(command.flags, arguments, interspersed=command.interspersed)
     except flags.HelpWanted:
@@ -114,10 +118,24 @@ def _run(name: str, entry: Entry, arguments: Sequence[str], call: Invocation) ->
         from cais.cli.help import arguments_error  # noqa: PLC0415
 
         raise CommandError(arguments_error(path, command))
+    kind_of(call.flags.text("progress"))
     return command.run(Call(path, parsed, call))
 
 
-def _find_packages() -> None:
+def completed(command: Command) -> Command:
+    """The command with the flag that each of them has."""
+    return Command(
+        command.usage,
+        command.aliases,
+        (*command.flags, _DRY_RUN),
+        command.run,
+        command.fewest,
+        command.most,
+        interspersed=command.interspersed,
+    )
+
+
+def find_packages() -> None:
     """bin/cais leaves the installed packages out, which no other command needs; these need one, for YAML."""
     import os  # noqa: PLC0415
     import sys  # noqa: PLC0415
@@ -137,7 +155,7 @@ def _help_about(words: Sequence[str]) -> int:
     if words[0] not in COMMANDS:
         raise CommandError(f"unknown help topic: {' '.join(words)}")
     entry = COMMANDS[words[0]]
-    out(command_help(f"compose {words[0]}", entry, entry.load()))
+    out(command_help(f"compose {words[0]}", entry, completed(entry.load())))
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cais.cli.command import Command, CommandError
 from cais.cli.compose.call import for_compose
+from cais.cli.compose.progress import warn
 from cais.cli.flags import Flag, switch
 from cais.cli.output import out
 from cais.compose.errors import ComposeError
@@ -11,7 +12,7 @@ from cais.compose.hashes import service_hash
 from cais.compose.interpolate import variables_of
 from cais.compose.load import Loader
 from cais.compose.project import Reading
-from cais.compose.render import escaped, to_json, to_yaml, tree
+from cais.compose.render import escaped, indented, to_json, to_yaml, tree, tree_as_written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from cais.compose.document import Tree
     from cais.compose.interpolate import Variable
     from cais.compose.model import Project
+
+
+_LISTS = {"services", "volumes", "networks", "models", "profiles"}  # for which no env_file is read
 
 
 def _config(call: Call) -> int:
@@ -46,10 +50,15 @@ def _config(call: Call) -> int:
         normalizes=not given.on("no-normalize"),
         checks=not (given.on("no-consistency") or given.on("no-interpolate")),
         resolves_paths=not given.on("no-path-resolution"),
-        resolves_env_files=not given.on("no-env-resolution"),
+        resolves_env_files=not _LISTS.intersection(given.given)
+        and not (given.on("no-env-resolution") or given.on("no-interpolate")),
         keeps_unused=given.on("no-interpolate"),
     )
-    project = call.project(call.arguments, how).selected(call.arguments)
+    project = call.project(call.arguments, how)
+    if how.interpolates:
+        project = project.selected(call.arguments)
+    elif call.arguments:
+        warn("service filtering is not applied when --no-interpolate is set, the full model will be rendered")
     for name, listed in lists.items():
         if name in given.given and given.value(name):
             for line in listed(call, project):
@@ -62,17 +71,21 @@ def _config(call: Call) -> int:
 
 def _print(call: Call, project: Project) -> None:
     given = call.flags
-    data = tree(project)
+    as_written = given.on("no-interpolate")
+    data = tree_as_written(project) if as_written else tree(project)
     if given.on("resolve-image-digests") or given.on("lock-image-digests"):
         data = _with_digests(call, data)
     if given.on("lock-image-digests"):
         data = {"services": {name: {"image": service["image"]} for name, service in data["services"].items()}}
-    if not given.on("no-interpolate"):
+    if not as_written:
         data = escaped(data)
     form = given.text("format") or "yaml"
     if form not in {"yaml", "json"}:
         raise CommandError(f'unsupported format "{form}"')
-    text = to_json(data) + "\n" if form == "json" else to_yaml(data)
+    if as_written:
+        text = indented(data) + "\n" if form == "json" else to_yaml(data, None)
+    else:
+        text = to_json(data) + "\n" if form == "json" else to_yaml(data)
     if path := given.text("output"):
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)

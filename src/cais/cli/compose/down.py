@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from cais.cli.command import Command
+from cais.cli.compose.asking import agreed
 from cais.cli.compose.call import for_compose
 from cais.cli.flags import Flag, number, switch
-from cais.cli.output import err
+from cais.cli.output import err, out
 from cais.client.http import quote
 from cais.compose.ending import Down, Ending
 from cais.compose.observed import EXCLUDED, INCLUDED
@@ -21,11 +22,13 @@ def _down(call: Call) -> int:
     given = call.flags
     name, project = call.project_or_name(call.arguments)
     call.check_services(project)
+    if project is not None and call.arguments:
+        project = call.pruned(project.selected(call.arguments, dependencies=False))
     call.progress.begin("down")
     try:
         Down(call.engines, name, project, call.progress, call.timeout()).run(
             call.arguments,
-            orphans=given.on("remove-orphans"),
+            orphans=call.removes_orphans(project),
             volumes=given.on("volumes"),
             images=given.text("rmi"),
         )
@@ -39,7 +42,8 @@ def _stop(call: Call) -> int:
     call.check_services(project)
     call.progress.begin("stop")
     try:
-        Ending(call.engines, project, call.progress, call.timeout()).stop(call.containers(name, call.arguments))
+        found = call.own(project, call.containers(name, call.arguments))
+        Ending(call.engines, project, call.progress, call.timeout()).stop(found)
     finally:
         call.progress.end()
     return 0
@@ -50,9 +54,11 @@ def _kill(call: Call) -> int:
     call.check_services(project)
     one_off = INCLUDED if call.flags.on("remove-orphans") else EXCLUDED
     found = call.containers(name, call.arguments, stopped=False, one_off=one_off)
+    if one_off == EXCLUDED:
+        found = call.own(project, found)
     if not found:
-        err("no container to kill")
-        return 1 if call.arguments else 0
+        err("No container to kill")
+        return 0
     signal = call.flags.text("signal")
     query = {"signal": signal} if signal else None
 
@@ -73,17 +79,17 @@ def _rm(call: Call) -> int:
     name, project = call.project_or_name(call.arguments)
     call.check_services(project)
     ending = Ending(call.engines, project, call.progress)
-    found = call.containers(name, call.arguments, one_off=INCLUDED)
+    found = call.own(project, call.containers(name, call.arguments, one_off=INCLUDED))
     if given.on("stop"):
         ending.stop(found)
     found = [one for one in found if one.state not in {"running", "paused", "restarting"}]
     if not found:
         err("No stopped containers")
         return 0
-    names = ", ".join(one.name for one in found)
+    question = f"Going to remove {', '.join(one.name for one in found)}"
     if given.on("force"):
-        err(f"Going to remove {names}")
-    elif not _agrees(f"Going to remove {names}\nAre you sure? [yN] "):
+        out(question)
+    elif not agreed(question):
         return 0
     call.progress.begin("rm")
     try:
@@ -91,13 +97,6 @@ def _rm(call: Call) -> int:
     finally:
         call.progress.end()
     return 0
-
-
-def _agrees(question: str) -> bool:
-    import sys  # noqa: PLC0415
-
-    err(question, end="")
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 _TIMEOUT = number("timeout", "Specify a shutdown timeout in seconds", "t")

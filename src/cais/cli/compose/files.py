@@ -9,7 +9,7 @@ from cais.cli.compose.call import for_compose
 from cais.cli.files import EXPORT as EXPORT_CONTAINER
 from cais.cli.flags import Flag, number, switch, text_list
 from cais.compose.observed import EXCLUDED, INCLUDED
-from cais.compose.report import Step
+from cais.compose.report import DONE, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,11 +20,17 @@ if TYPE_CHECKING:
 def _commit(call: Call) -> int:
     service, *target = call.arguments
     container = call.one_container(service, call.flags.number("index"))
+    if call.rehearses:
+        call.progress.on(container.resource, "Committed", DONE)
+        return 0
     return COMMIT_CONTAINER.run(call.about([container.identity, *target]))
 
 
 def _export(call: Call) -> int:
     container = call.one_container(call.arguments[0], call.flags.number("index"))
+    if call.rehearses:
+        call.progress.on(container.resource, "Exported", DONE)
+        return 0
     return EXPORT_CONTAINER.run(call.about([container.identity]))
 
 
@@ -47,7 +53,7 @@ def _cp(call: Call) -> int:
         if from_service:
             arguments = [f"{container.identity}:{source_path}", target_path]
         with Step(call.progress, container.name, f"Copying {what}", f"Copied {what}"):
-            status = command.load().run(call.about(arguments))
+            status = 0 if call.rehearses else command.load().run(call.about(arguments))
         if status:
             return status
     return 0
@@ -61,9 +67,7 @@ def _names_service(text: str) -> bool:
 def _copied(call: Call, service: str, *, many: bool) -> list[Container]:
     """The containers that are copied from or to: all of the service's, where files go to them."""
     index = call.flags.number("index")
-    name, project = call.project_or_name([service])
-    if project is not None:
-        project.service(service)
+    name, _ = call.project_or_name([service])
     found = call.containers(name, [service], one_off=INCLUDED if call.flags.on("all") else EXCLUDED)
     if index:
         found = [container for container in found if container.number == index]

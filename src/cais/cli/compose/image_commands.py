@@ -27,6 +27,15 @@ def _project(call: Call, with_dependencies: str) -> Project:
     return whole.selected(call.arguments, dependencies=call.flags.on(with_dependencies))
 
 
+_POLICIES = {"", "always", "build", "daily", "if_not_present", "missing", "never", "weekly"}
+
+
+def _has_version(image: str) -> bool:
+    """Whether a name stands for one and the same image for good, as far as can be told."""
+    reference = Reference(image)
+    return bool(reference.digest) or reference.tag not in {"", "latest", None}
+
+
 def _pull(call: Call) -> int:
     given = call.flags
     project = _project(call, "include-deps")
@@ -34,12 +43,14 @@ def _pull(call: Call) -> int:
     chosen = []
     for name, service in project.services.items():
         policy = given.text("policy") or service.get("pull_policy", "")
+        if policy not in _POLICIES and not policy.startswith("every_"):
+            raise CommandError(f'invalid pull_policy "{policy}"')
         resource = f"Image {project.image(name)}"
         if not service.get("image"):
             call.progress.on(name, "Skipped", DONE, "No image to be pulled")
         elif policy in {"never", "build"} or (given.on("ignore-buildable") and service.get("build")):
             call.progress.on(resource, "Skipped", DONE)
-        elif policy in {"missing", "if_not_present"} and images.is_here(name):
+        elif policy in {"missing", "if_not_present"} and _has_version(service["image"]) and images.is_here(name):
             call.progress.on(resource, "Skipped", DONE, "Image is already present locally")
         else:
             chosen.append(name)
@@ -64,6 +75,9 @@ def _push(call: Call) -> int:
             names += [service["image"], *(service["build"].get("tags") or [])]
 
     def push(image: str) -> None:
+        if call.rehearses:
+            call.progress.on(f"Image {image}", "Pushed", DONE)
+            return
         reference = Reference(image).tagged()
         headers = authorization(call.settings, reference.domain)
         try:

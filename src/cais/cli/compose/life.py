@@ -8,9 +8,9 @@ from cais.cli.flags import number, switch
 from cais.cli.output import out
 from cais.client.http import quote
 from cais.compose.errors import ComposeError
-from cais.compose.observed import by_service
+from cais.compose.observed import by_service, project_of
 from cais.compose.parallel import Task, each, run_all
-from cais.compose.report import Step
+from cais.compose.report import DONE, Step
 from cais.compose.starting import RUNNING_OR_HEALTHY, Starting
 
 TYPE_CHECKING = False
@@ -18,12 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cais.cli.compose.call import Call
+    from cais.compose.model import Project
     from cais.compose.observed import Container
 
 
 def _start(call: Call) -> int:
-    project = call.project(call.arguments).selected(call.arguments)
-    found = by_service(call.containers(project.name))
+    name, whole = call.project_or_name(call.arguments)
+    present = call.containers(name)
+    if whole is None:
+        if not present:
+            raise ComposeError(f'no container found for project "{name}": not found')
+        whole = project_of(name, present)
+        for service in call.arguments:
+            if service not in whole.services:
+                raise ComposeError(f'no such service: "{service}": not found')
+    project, found = whole.selected(call.arguments), by_service(present)
     for name in call.arguments or project.services:
         if not found.get(name) and project.scale(name):
             raise ComposeError(f'service "{name}" has no container to start')
@@ -32,17 +41,26 @@ def _start(call: Call) -> int:
     try:
         run_all(starting.tasks())
         if call.flags.on("wait"):
-            each(project.services, lambda name: starting.await_condition(name, RUNNING_OR_HEALTHY))
+            _await_all(call, project, Starting(call.engines, project, call.progress, found, call.wait_deadline()))
     finally:
         call.progress.end()
     return 0
 
 
+def _await_all(call: Call, project: Project, starting: Starting) -> None:
+    try:
+        each(project.services, lambda name: starting.await_condition(name, RUNNING_OR_HEALTHY))
+    except TimeoutError:
+        raise ComposeError(f"application not healthy after {call.flags.number('wait-timeout')}s") from None
+
+
 def _restart(call: Call) -> int:
     name, project = call.project_or_name(call.arguments)
+    if project is None:
+        project = project_of(name, call.containers(name))
     call.check_services(project)
     chosen = list(call.arguments)
-    if project is not None and chosen and not call.flags.on("no-deps"):
+    if chosen and not call.flags.on("no-deps"):
         # What wants to be restarted with one of them is.
         chosen += [
             other
@@ -50,9 +68,7 @@ def _restart(call: Call) -> int:
             for other in project.dependents(service)
             if project.dependencies(other)[service].get("restart")
         ]
-    found = by_service(call.containers(name, chosen))
-    if not found and project is None:
-        raise ComposeError(f'no container found for project "{name}": not found')
+    found = by_service(call.own(project, call.containers(name, chosen)))
     timeout = call.timeout()
     query = {} if timeout is None else {"t": str(timeout)}
 
@@ -63,7 +79,7 @@ def _restart(call: Call) -> int:
     tasks = {}
     for service, group in found.items():
         after: list[str] = []
-        if project is not None and service in project.services and not call.flags.on("no-deps"):
+        if service in project.services and not call.flags.on("no-deps"):
             after = list(project.dependencies(service))
         tasks[service] = Task(lambda group=group: each(group, restart), after)  # type: ignore[misc]
     call.progress.begin("restart")
@@ -74,15 +90,15 @@ def _restart(call: Call) -> int:
     return 0
 
 
-def _each_running(verb: str, begins: str, ends: str, states: set[str]) -> Callable[[Call], int]:
+def _each_running(verb: str, ends: str) -> Callable[[Call], int]:
     def act(call: Call) -> int:
         name, project = call.project_or_name(call.arguments)
         call.check_services(project)
-        found = [one for one in call.containers(name, call.arguments, stopped=False) if one.state in states]
+        found = call.own(project, call.containers(name, call.arguments, stopped=False))
 
         def one(container: Container) -> None:
-            with Step(call.progress, container.resource, begins, ends):
-                call.engines.post(f"/containers/{quote(container.identity)}/{verb}")
+            call.engines.post(f"/containers/{quote(container.identity)}/{verb}")
+            call.progress.on(container.resource, ends, DONE)
 
         call.progress.begin(verb)
         try:
@@ -96,7 +112,6 @@ def _each_running(verb: str, begins: str, ends: str, states: set[str]) -> Callab
 
 def _wait(call: Call) -> int:
     name, project = call.project_or_name(call.arguments)
-    call.check_services(project)
     found = call.containers(name, call.arguments, stopped=False)
     if not found:
         raise CommandError(f'no containers for project "{name}"')
@@ -115,13 +130,16 @@ def _wait(call: Call) -> int:
         down.run(orphans=True, volumes=False, images="")
     else:
         each(found, wait)
-    return next(iter(codes.values()), 0)
+    return list(codes.values())[-1]  # of the one that has ended last
 
 
 START = Command(
     "[SERVICE...]",
     "",
-    (switch("wait", "Wait for services to be running|healthy. Implies detached mode."),),
+    (
+        switch("wait", "Wait for services to be running|healthy. Implies detached mode."),
+        number("wait-timeout", "Maximum duration in seconds to wait for the project to be running|healthy"),
+    ),
     for_compose(_start),
 )
 RESTART = Command(
@@ -133,8 +151,8 @@ RESTART = Command(
     ),
     for_compose(_restart),
 )
-PAUSE = Command("[SERVICE...]", "", (), for_compose(_each_running("pause", "Pausing", "Paused", {"running"})))
-UNPAUSE = Command("[SERVICE...]", "", (), for_compose(_each_running("unpause", "Unpausing", "Unpaused", {"paused"})))
+PAUSE = Command("[SERVICE...]", "", (), for_compose(_each_running("pause", "Paused")))
+UNPAUSE = Command("[SERVICE...]", "", (), for_compose(_each_running("unpause", "Unpaused")))
 WAIT = Command(
     "SERVICE [SERVICE...]",
     "",

@@ -16,7 +16,7 @@ from cais.client.engine import filters_text
 from cais.client.http import quote
 from cais.compose import labels
 from cais.compose.errors import ComposeError
-from cais.compose.observed import EXCLUDED, INCLUDED, Container, by_service
+from cais.compose.observed import EXCLUDED, INCLUDED, Container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,8 +70,10 @@ def _wanted_states(call: Call) -> list[str]:
     states = call.flags.texts("status")
     for item in call.flags.texts("filter"):
         key, separator, value = item.partition("=")
-        if not separator or key != "status":
-            raise CommandError("invalid filter: only status=STATE is supported")
+        if not separator:
+            raise CommandError("arguments to --filter should be in form KEY=VAL")
+        if key != "status":
+            raise CommandError(f"unknown filter {key}")
         states = [*states, value]
     return states
 
@@ -88,6 +90,7 @@ def _container_row(call: Call, container: Container, *, whole: bool) -> Row:
         {
             "Name": container.name,
             "Service": container.service,
+            "Engine": "",
             "Project": container.labels.get(labels.PROJECT, ""),
             "ExitCode": code,
             "Health": health,
@@ -120,7 +123,7 @@ def _ls(call: Call) -> int:
     for one in found:
         projects.setdefault(one.labels.get(labels.PROJECT, ""), []).append(one)
     rows = []
-    names = [item.partition("=")[2] for item in given.texts("filter") if item.startswith("name=")]
+    names = [_part_of_name(item) for item in given.texts("filter")]
     for name in sorted(projects):
         running = [one for one in projects[name] if one.state in _LIVE]
         shown = projects[name] if given.on("all") else running
@@ -135,6 +138,13 @@ def _ls(call: Call) -> int:
     else:
         out(table([["NAME", "STATUS", "CONFIG FILES"], *([*row.values()] for row in rows)], 20))
     return 0
+
+
+def _part_of_name(item: str) -> str:
+    key, _, value = item.partition("=")
+    if key != "name":
+        raise CommandError(f"invalid filter '{key}'")
+    return value
 
 
 def _combined_status(found: list[Container]) -> str:
@@ -244,24 +254,31 @@ def _volume_row(volume: Tree) -> Row:
 
 
 def _port(call: Call) -> int:
-    service, wanted = call.arguments
-    protocol = call.flags.text("protocol").lower()
-    if not wanted.isdigit():
-        raise CommandError(f'invalid port "{wanted}"')
-    name, project = call.project_or_name([service])
-    if project is not None:
-        project.service(service)
-    found = by_service(call.containers(name, [service], stopped=False)).get(service, [])
-    if index := call.flags.number("index"):
-        found = [one for one in found if one.number == index]
-    if not found:
-        raise ComposeError(f'no container found for service "{service}": service "{service}" is not running')
-    for port in found[0].summary.get("Ports") or ():
-        if port.get("PrivatePort") == int(wanted) and port.get("Type") == protocol and port.get("PublicPort"):
-            address = port.get("IP", "")
-            out(f"[{address}]:{port['PublicPort']}" if ":" in address else f"{address}:{port['PublicPort']}")
+    service, *wanted = call.arguments
+    if wanted and not wanted[0].isdigit():
+        raise CommandError(f'invalid port "{wanted[0]}"')
+    found = call.one_container(service, call.flags.number("index"))
+    listed = _publishers(found.summary.get("Ports") or ())
+    if not wanted:
+        for port in listed:
+            out(f"{_inner(port)} -> {_outer(port)}")
+        return 0
+    chosen = f"{wanted[0]}/{call.flags.text('protocol').lower()}"
+    for port in listed:
+        if _inner(port) == chosen:
+            out(_outer(port))
             return 0
-    raise ComposeError(f"no port {wanted}/{protocol} for container {found[0].name}")
+    known = ", ".join(_inner(port) for port in listed)
+    raise ComposeError(f"no port {chosen} for container {found.name}" + (f": {known}" if known else ""))
+
+
+def _inner(port: Tree) -> str:
+    return f"{port['TargetPort']}/{port['Protocol']}"
+
+
+def _outer(port: Tree) -> str:
+    address = port["URL"]
+    return f"[{address}]:{port['PublishedPort']}" if ":" in address else f"{address}:{port['PublishedPort']}"
 
 
 def _version(call: Call) -> int:
@@ -314,14 +331,14 @@ VOLUMES = Command(
     for_compose(_volumes),
 )
 PORT = Command(
-    "[OPTIONS] SERVICE PRIVATE_PORT",
+    "[OPTIONS] SERVICE [PRIVATE_PORT]",
     "",
     (
         number("index", "Index of the container if service has multiple replicas"),
         Flag("protocol", "tcp or udp", default="tcp", default_text='(default "tcp")'),
     ),
     for_compose(_port),
-    2,
+    1,
     2,
 )
 VERSION = Command(

@@ -23,11 +23,12 @@ def _logs(call: Call) -> int:
     call.check_services(project)
     found = call.containers(name, call.arguments)
     if project is not None and not call.arguments:
-        found = [one for one in found if one.service in project.services]
+        services = project.services
+        found = [one for one in found if one.service in services and services[one.service].get("attach") is not False]
     if index := given.number("index"):
         found = [one for one in found if one.number == index]
         if not found:
-            raise CommandError(f"no container found with index {index}")
+            raise CommandError(f'service "{"".join(call.arguments[:1])}" is not running container #{index}')
     printer = Printer(prefixes=not given.on("no-log-prefix"), colours=call.colours(plain=given.on("no-color")))
     for one in found if given.on("follow") else ():
         printer.reserve(one.name_in(name))
@@ -41,8 +42,8 @@ def _logs(call: Call) -> int:
             tty = bool(((engine.fetch("GET", f"/containers/{quote(one.identity)}/json"))["Config"] or {}).get("Tty"))
             frames = None if tty else Demultiplexer()
             for block in engine.call("GET", f"/containers/{quote(one.identity)}/logs", query).blocks():
-                for stream, content in frames.feed(block) if frames is not None else [(STDOUT, block)]:
-                    source.take(stream, content)
+                for _, content in frames.feed(block) if frames is not None else [(STDOUT, block)]:
+                    source.take(STDOUT, content)
         source.take(STDOUT, b"")
 
     # What has been written is shown one container after the other; what is to come, as it comes.

@@ -40,9 +40,10 @@ class Printer:
                 before = (f"\x1b[{self._colours[name]}m{prefix}\x1b[0m" if self._coloured else prefix).encode()
             write_all(STDERR if stream == STDERR_FRAME else STDOUT, before + line + b"\n")
 
-    def ended(self, name: str, code: int) -> None:
+    def ended(self, name: str, code: int, *, again: bool = False) -> None:
+        """Tell of a container's end; `again`: it is started anew."""
         with self._lock:
-            text = f"{name} exited with code {code}"
+            text = f"{name} exited with code {code}" + (" (restarting)" if again else "")
             if self._coloured:
                 text = f"\x1b[{self._colours.get(name, '36')}m\x1b[K{text}\x1b[0m"
             write_all(STDOUT, f"{text}\n".encode())

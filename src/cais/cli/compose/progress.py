@@ -16,6 +16,7 @@ from cais.compose.report import DONE, ERROR, WARNING, WORKING, Reporter
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
 
 _STATES = {WORKING: "Working", DONE: "Done", WARNING: "Warning", ERROR: "Error"}
 _COLOURS = {WORKING: "\x1b[34m", DONE: "\x1b[32m", WARNING: "\x1b[33m\x1b[1m", ERROR: "\x1b[31m\x1b[1m"}
@@ -28,28 +29,44 @@ _INTERVAL_SECONDS = 0.1
 class Progress(Reporter):
     """Shows nothing but warnings: the quiet one, which the others are made of."""
 
+    rehearses = False  # nothing of what is told really happens
+    listener: Callable[[str, int, bytes], None] | None = None  # to what hooks write
+
+    def heard(self, container: str, stream: int, data: bytes) -> None:
+        if self.listener is not None:
+            self.listener(container, stream, data)
+
     def begin(self, title: str) -> None:
         """Something is begun that `title` names: up, down."""
 
     def end(self) -> None:
         """It is done, or failed."""
 
-    def warn(self, text: str) -> None:
-        warn(text)
+    def warn(self, text: str, *, level: str = "warning") -> None:
+        warn(text, level)
 
 
-def warn(text: str) -> None:
-    """A warning, as Docker Compose writes it."""
+def warn(text: str, level: str = "warning") -> None:
+    """A warning, as Docker Compose writes it; the level may also be info."""
     if os.isatty(STDERR):
-        err(f"\x1b[33mWARN\x1b[0m[0000] {text}")
+        mark = "\x1b[33mWARN" if level == "warning" else "\x1b[36mINFO"
+        err(f"{mark}\x1b[0m[0000] {text}")
         return
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    err(f'time="{now}" level=warning msg={dumps_readable(text)}')
+    err(f'time="{now}" level={level} msg={dumps_readable(text)}')
+
+
+def kind_of(flag: str) -> str:
+    """The kind of progress that is wanted: auto, tty, plain, json or quiet. Raises CommandError."""
+    kind = flag or os.environ.get("COMPOSE_PROGRESS", "") or "auto"
+    if kind not in {"auto", "tty", "plain", "json", "quiet"}:
+        raise CommandError(f'unsupported --progress value "{kind}"')
+    return kind
 
 
 def chosen(kind: str, ansi: str) -> Progress:
-    """The progress of a kind: auto, tty, plain, json or quiet. Raises CommandError."""
-    kind = kind or os.environ.get("COMPOSE_PROGRESS", "") or "auto"
+    """The progress of a kind. Raises CommandError."""
+    kind = kind_of(kind)
     if kind == "auto":
         kind = "tty" if os.isatty(STDERR) and ansi != "never" else "plain"
     if kind == "quiet":
@@ -58,9 +75,7 @@ def chosen(kind: str, ansi: str) -> Progress:
         return Json()
     if kind == "plain":
         return Plain()
-    if kind == "tty":
-        return Terminal()
-    raise CommandError(f'unsupported --progress value "{kind}"')
+    return Terminal()
 
 
 class Plain(Progress):
@@ -77,6 +92,8 @@ class Json(Progress):
         event: dict[str, object] = {"id": resource, "status": _STATES[state], "text": status}
         if detail:
             event["details"] = detail
+        if self.rehearses:
+            event["dry-run"] = True
         write_all(STDERR, f"{dumps_readable(event)}\n".encode())
 
 
@@ -136,10 +153,10 @@ class Terminal(Progress):
             if self._stop is None:
                 write_all(STDERR, f" {resource} {status}\n".encode())
 
-    def warn(self, text: str) -> None:
+    def warn(self, text: str, *, level: str = "warning") -> None:
         with self._lock:
             self._erase()
-            warn(text)
+            warn(text, level)
 
     def _erase(self) -> None:
         if self._drawn:
@@ -153,7 +170,8 @@ class Terminal(Progress):
         done = sum(line.state != WORKING for line in self._lines.values())
         width = max(len(resource) for resource in self._lines)
         shown = list(self._lines.items())[-max(rows - 2, 1) :]
-        lines = [f"[+] {self._title} {done}/{len(self._lines)}"]
+        mark = "DRY-RUN MODE - " if self.rehearses else ""
+        lines = [f"[+] {mark}{self._title} {done}/{len(self._lines)}"]
         lines += [self._text(resource, line, width, columns, beat) for resource, line in shown]
         self._erase()
         write_all(STDERR, ("".join(f"{line}\n" for line in lines)).encode())

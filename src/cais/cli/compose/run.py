@@ -10,7 +10,6 @@ from cais.cli.compose.sources import Sources
 from cais.cli.flags import Flag, switch, text_list
 from cais.cli.foreground import Attachment, StartError, start_attached
 from cais.cli.output import STDIN, STDOUT, out
-from cais.cli.run import failure_status
 from cais.cli.values import parse_env
 from cais.client.errors import EngineError
 from cais.compose import canonical, dotenv, labels
@@ -32,23 +31,32 @@ if TYPE_CHECKING:
     from cais.compose.model import Project
     from cais.compose.observed import Container
 
-_SLUG_BYTES = 6
+_SLUG_BYTES = 32
+_SHOWN_OF_SLUG = 12
 
 
 def _run(call: Call) -> int:
     given = call.flags
     service, *words = call.arguments
-    project = call.project([service])
-    project.service(service)
+    whole = call.project([service])
+    whole.service(service)
+    project = call.selected(whole, [service], dependencies=not given.on("no-deps"))
     tree = _overridden(call, project, service, words)
     slug = os.urandom(_SLUG_BYTES).hex()
-    name = given.text("name") or tree.get("container_name") or f"{project.name}-{service}-run-{slug}"
+    name = (
+        given.text("name")
+        or tree.get("container_name")
+        or project.separator.join((project.name, service, "run", slug[:_SHOWN_OF_SLUG]))
+    )
+    if given.on("quiet"):
+        call.be_quiet()
     call.progress.begin("run")
     try:
-        container, bringing_project = _prepared(call, project, service, tree, name=name, slug=slug)
+        container = _prepared(call, project, service, tree, name=name, slug=slug)
     finally:
         call.progress.end()
-    inject(call.engines, bringing_project, tree, container.identity)
+    call.refuse_rehearsal("interactive run")
+    inject(call.engines, project, tree, container.identity)
     if given.on("detach"):
         call.engines.post(f"/containers/{container.identity}/start")
         out(container.identity)
@@ -56,32 +64,29 @@ def _run(call: Call) -> int:
     return _foreground(call, container, tree)
 
 
-def _prepared(
-    call: Call, project: Project, service: str, tree: Tree, *, name: str, slug: str
-) -> tuple[Container, Project]:
+def _prepared(call: Call, project: Project, service: str, tree: Tree, *, name: str, slug: str) -> Container:
     """The container, made but not started, behind running containers of what the service depends on."""
     given = call.flags
-    chosen = project.selected([service], dependencies=not given.on("no-deps"))
-    bringing = Bringing(call.engines, chosen, call.progress, Sources(call, quiet_build=given.on("quiet-build")))
+    bringing = Bringing(call.engines, project, call.progress, Sources(call, quiet_build=given.on("quiet-build")))
     policy = Policy(pull=given.text("pull"), builds=given.on("build"), quiet_pull=given.on("quiet-pull"))
-    creation = bringing.prepare(policy, Choices(), remove_orphans=given.on("remove-orphans"), warns=False)
+    creation = bringing.prepare(policy, Choices(), remove_orphans=given.on("remove-orphans"))
     tasks = creation.tasks()
     tasks.pop(f"create:{service}")
     run_all(tasks)
     bringing.containers = creation.containers
     bringing.start_dependencies(service)
     resolved = creation.resolved(tree)
-    wanted = Wanted(chosen, service, resolved, name, 1)
+    wanted = Wanted(project, service, resolved, name, 0)
     wanted.image_id = bringing.images.identity(service)
     wanted.aliases = given.on("use-aliases")
-    wanted.mounts = mounts_of(chosen, resolved, [], None, call.progress)
+    wanted.mounts = mounts_of(project, resolved, [], None, call.progress)
     own_labels = canonical.labels(given.texts("label"))
     wanted.extra_labels = {**own_labels, labels.ONE_OFF: "True", labels.SLUG: slug}
     if given.on("rm"):
         wanted.auto_remove = True
     wanted.attaches_stdin = given.on("interactive") and not given.on("detach")
     with Step(call.progress, f"Container {name}", "Creating", "Created"):
-        return creation.create(wanted, name), chosen
+        return creation.create(wanted, name)
 
 
 def _overridden(call: Call, project: Project, service: str, words: list[str]) -> Tree:
@@ -129,7 +134,7 @@ def _environment(call: Call, project: Project) -> Tree:
         try:
             found.update(dotenv.read_file(path, project.environment))
         except OSError as error:
-            raise ComposeError(f"cannot read {path}: {error.strerror}") from None
+            raise ComposeError(f"open {path}: {(error.strerror or str(error)).lower()}") from None
     for name, value in canonical.pairs(call.flags.texts("env")).items():
         if value is not None:
             found[name] = value
@@ -150,7 +155,7 @@ def _foreground(call: Call, container: Container, tree: Tree) -> int:
     try:
         return start_attached(call.engine, container.identity, how, removed=call.flags.on("rm")) or 0
     except StartError as error:
-        raise CommandError(str(error), failure_status(str(error))) from error
+        raise CommandError(str(error)) from error
     except EngineError as error:
         raise CommandError(str(error)) from error
 

@@ -36,6 +36,9 @@ class Sources:
         headers = authorization(self._call.settings, reference.domain)
         name = f"{reference.domain}/{reference.path}"
         with self._call.engines.one() as engine:
+            if self._call.rehearses:
+                images.distribution(engine, image, headers)
+                return
             tag = reference.digest or reference.tag or "latest"
             try:
                 show(images.pull(engine, name, tag, platform, headers), None)
@@ -43,6 +46,8 @@ class Sources:
                 raise ComposeError(error.message) from None
 
     def build(self, project: Project, service: str, tags: list[str]) -> None:
+        if self._call.rehearses:
+            return
         import tempfile  # noqa: PLC0415
 
         from cais.cli import flags  # noqa: PLC0415

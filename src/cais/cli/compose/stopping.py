@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 
-from cais.cli.output import err
 from cais.client.errors import EngineError
 from cais.compose.ending import Ending
 from cais.compose.parallel import each
-from cais.compose.report import Step
+from cais.compose.report import WORKING, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,14 +17,14 @@ if TYPE_CHECKING:
 _MESSAGE = "Gracefully Stopping... press Ctrl+C again to force"
 
 
-def stop_gracefully(call: Call, project: Project) -> None:
-    """Stop the project's containers. Raises CaisError."""
-    err(_MESSAGE)
+def stop_gracefully(call: Call, project: Project, services: list[str]) -> None:
+    """Stop the containers of some services. Raises CaisError."""
+    call.progress.on("Compose", "Stopping", WORKING, _MESSAGE)
     failures: list[BaseException] = []
 
     def stop() -> None:
         try:
-            Ending(call.engines, project, call.progress, call.timeout()).stop(call.containers(project.name))
+            Ending(call.engines, project, call.progress, call.timeout()).stop(call.containers(project.name, services))
         except BaseException as error:  # noqa: BLE001 -- raised again below
             failures.append(error)
 
@@ -37,7 +36,7 @@ def stop_gracefully(call: Call, project: Project) -> None:
         while worker.is_alive():
             worker.join(0.2)
     except KeyboardInterrupt:
-        kill_all(call, project.name)
+        kill_all(call, project.name, services)
         worker.join(5)
     finally:
         call.progress.end()
@@ -45,8 +44,8 @@ def stop_gracefully(call: Call, project: Project) -> None:
         raise failures[0]
 
 
-def kill_all(call: Call, name: str) -> None:
-    found = [container for container in call.containers(name) if container.state == "running"]
+def kill_all(call: Call, name: str, services: list[str]) -> None:
+    found = [container for container in call.containers(name, services) if container.state == "running"]
 
     def kill(identity: str, resource: str) -> None:
         try:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def _exec(call: Call) -> int:
     given = call.flags
     service, *words = call.arguments
+    call.refuse_rehearsal("interactive exec")
     container = call.one_container(service, given.number("index"))
     detached = given.on("detach")
     tty = not given.on("no-tty") and os.isatty(STDIN) and os.isatty(STDOUT)
@@ -48,6 +49,7 @@ def _with_value(item: str) -> str:
 
 
 def _attach(call: Call) -> int:
+    call.refuse_rehearsal("attach")
     container = call.one_container(call.arguments[0], call.flags.number("index"))
     return ATTACH_TO_CONTAINER.run(call.about([container.identity]))
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import time
-
 from cais.cli.command import Command, CommandError
+from cais.cli.compose.asking import agreed
 from cais.cli.compose.call import for_compose
 from cais.cli.compose.progress import warn
 from cais.cli.compose.sources import Sources
 from cais.cli.flags import Flag, number, switch, text_list
-from cais.cli.output import STDERR, STDIN, err, out
+from cais.cli.output import out
 from cais.compose.bringing import Bringing
 from cais.compose.creation import DIVERGED, FORCE, NEVER, Choices
 from cais.compose.errors import ComposeError
@@ -22,9 +19,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cais.cli.compose.attached import Attached
     from cais.cli.compose.call import Call
+    from cais.cli.flags import Parsed
     from cais.compose.model import Project
     from cais.compose.observed import Container
 
+_INCOMPATIBLE = (
+    ("build", "no-build"),
+    ("force-recreate", "no-recreate"),
+    ("always-recreate-deps", "no-recreate"),
+    ("no-recreate", "renew-anon-volumes"),
+)
 _PULLS = {"policy", "always", "missing", "never"}
 
 
@@ -32,48 +36,52 @@ def _scales(texts: list[str]) -> dict[str, int]:
     found = {}
     for text in texts:
         name, separator, count = text.partition("=")
-        if not separator or not count.isdigit():
-            raise CommandError(f"invalid --scale option {text!r}. Should be SERVICE=NUM")
+        if separator and not count.isdigit():
+            raise CommandError(f'strconv.Atoi: parsing "{count}": invalid syntax')
+        if not separator:
+            raise CommandError(f"invalid scale specifier: {text}")
         found[name] = int(count)
     return found
 
 
 def _scaled(project: Project, scales: dict[str, int]) -> Project:
     for name, count in scales.items():
-        service = project.service(name)
+        if name not in project.services:
+            raise ComposeError(f"no such service: {name}: not found")
+        service = project.services[name]
         service["scale"] = count
         if "deploy" in service:
             service["deploy"] = {**service["deploy"], "replicas": count}
         if count > 1 and service.get("container_name"):
             raise ComposeError(
-                f"WARNING: The {name!r} service is using the custom container name {service['container_name']!r}. "
+                f'WARNING: The "{name}" service is using the custom container name "{service["container_name"]}". '
                 "Docker requires each container to have a unique name. Remove the custom name to scale the service"
             )
     return project
 
 
 def _chosen(call: Call, scales: dict[str, int]) -> Project:
-    """The project with the services that are to be touched."""
+    """The project with the services that are to be touched. Raises ComposeError."""
     no_dependencies = "no-deps" in call.flags.given and call.flags.on("no-deps")
     whole = call.project([*call.arguments, *scales])
     _scaled(whole, scales)
-    return whole.selected(call.arguments, dependencies=not no_dependencies)
+    if not whole.services and not call.whole.flags.on("all-resources"):
+        raise ComposeError("no service selected")
+    return call.selected(whole, call.arguments, dependencies=not no_dependencies)
 
 
 def _policy(call: Call) -> Policy:
     pull = call.flags.text("pull")
     if pull not in _PULLS:
         raise CommandError(f'invalid --pull option "{pull}"')
-    builds, may_build = call.flags.on("build"), not call.flags.on("no-build")
-    if builds and not may_build:
-        raise CommandError("--build and --no-build are incompatible")
-    return Policy(pull=pull, builds=builds, may_build=may_build, quiet_pull=call.flags.on("quiet-pull"))
+    given = call.flags
+    return Policy(
+        pull=pull, builds=given.on("build"), may_build=not given.on("no-build"), quiet_pull=given.on("quiet-pull")
+    )
 
 
 def _choices(call: Call) -> Choices:
     given = call.flags
-    if given.on("force-recreate") and given.on("no-recreate"):
-        raise CommandError("--force-recreate and --no-recreate are incompatible")
     named = FORCE if given.on("force-recreate") else NEVER if given.on("no-recreate") else DIVERGED
     dependencies = NEVER if given.on("no-recreate") else DIVERGED
     if "always-recreate-deps" in given.given and given.on("always-recreate-deps"):
@@ -83,17 +91,8 @@ def _choices(call: Call) -> Choices:
     choices = Choices(
         call.arguments, named=named, dependencies=dependencies, inherits=inherits, timeout_seconds=timeout
     )
-    choices.replaces_volumes = _confirmed if not given.on("yes") else lambda _question: True
+    choices.replaces_volumes = agreed if not given.on("yes") else lambda _question: True
     return choices
-
-
-def _confirmed(question: str) -> bool:
-    """What the user answers, at a terminal; elsewhere no data are thrown away."""
-    if not (os.isatty(STDIN) and os.isatty(STDERR)):
-        warn(f"{question} Not without --yes")
-        return False
-    err(f"{question} [y/N] ", end="")
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _bringing(call: Call, project: Project) -> Bringing:
@@ -105,9 +104,14 @@ def _up(call: Call) -> int:
     given = call.flags
     _check_up(call)
     project = _chosen(call, _scales(given.texts("scale")))
+    _check_exit_code_from(project, given.text("exit-code-from"))
     bringing = _bringing(call, project)
     detached = given.on("detach") or given.on("wait")
     follows = not detached and not given.on("no-start")
+    if follows and call.rehearses:
+        _make(call, project, "up")
+        out("end of 'compose up' output, interactive run is not supported in dry-run mode")
+        return 0
     attached: list[Attached] = []
     shown = _shown_services(call, project) if follows else []
 
@@ -117,12 +121,16 @@ def _up(call: Call) -> int:
 
         printer = Printer(prefixes=not given.on("no-log-prefix"), colours=call.colours(plain=given.on("no-color")))
         follower = Attached(call.engines, project.name, printer, shown, timestamps=given.on("timestamps"))
+        follower.awaited = set(_named(call, project))
+        follower.announced = {name for name in follower.awaited if project.services[name].get("attach") is not False}
         call.progress.end()  # what moves would be drawn over the output
         names = [one.name_in(project.name) for one in containers if one.service in shown]
         for name in sorted(names):
             printer.reserve(name)
-        out(f"Attaching to {', '.join(sorted(names))}")
+        if names:
+            out(f"Attaching to {', '.join(sorted(names))}")
         attached.append(follower)
+        call.progress.listener = follower.hear
         follower.watch(containers)
 
     call.progress.begin("up")
@@ -130,7 +138,7 @@ def _up(call: Call) -> int:
         bringing.run(
             _policy(call),
             _choices(call),
-            remove_orphans=given.on("remove-orphans"),
+            remove_orphans=call.removes_orphans(project),
             starts=not given.on("no-start"),
             before_start=before_start if follows else None,
         )
@@ -163,35 +171,52 @@ def _check_up(call: Call) -> None:
     given = call.flags
     if given.text("exit-code-from") and not given.on("abort-on-container-exit"):
         given.take(_ABORT, "true")
-    aborts = given.on("abort-on-container-exit") or given.on("abort-on-container-failure")
-    if given.on("detach") and aborts:
-        flag = "abort-on-container-exit" if given.on("abort-on-container-exit") else "abort-on-container-failure"
-        raise CommandError(f"--detach and --{flag} are incompatible")
     if given.on("menu"):
         warn("there is no menu in this version: --menu is ignored")
-    if given.on("detach") and given.on("watch"):
-        raise CommandError("--detach and --watch are incompatible")
-    if given.on("detach") and given.texts("attach"):
-        raise CommandError("--detach and --attach are incompatible")
-    if given.on("wait") and aborts:
-        raise CommandError("--wait and --abort-on-container-exit are incompatible")
+    exits, fails = given.on("abort-on-container-exit"), given.on("abort-on-container-failure")
+    if exits and fails:
+        raise CommandError("--abort-on-container-failure cannot be combined with --abort-on-container-exit")
+    attaches = bool(given.texts("attach")) or given.on("attach-dependencies")
+    if given.on("wait") and (exits or attaches):
+        raise CommandError(
+            "--wait cannot be combined with --abort-on-container-exit, --attach or --attach-dependencies"
+        )
+    if given.on("detach") and (exits or fails or attaches or given.on("watch")):
+        raise CommandError(
+            "--detach cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --attach, "
+            "--attach-dependencies or --watch"
+        )
+    _check_compatible(given)
+
+
+def _check_exit_code_from(project: Project, name: str) -> None:
+    if name and name not in project.services:
+        raise ComposeError(f"no such service: {name}: not found")
+
+
+def _check_compatible(given: Parsed) -> None:
+    wanted = {name for name in given.given if given.value(name) is True}
+    for first, second in _INCOMPATIBLE:
+        if {first, second} <= wanted:
+            raise CommandError(f"--{first} and --{second} are incompatible")
 
 
 def _shown_services(call: Call, project: Project) -> list[str]:
     """The services whose output is shown: those that are named, unless flags say otherwise."""
     given = call.flags
     shown = given.texts("attach") or (call.arguments if not given.on("attach-dependencies") else [])
-    for name in (*shown, *given.texts("no-attach")):
-        project.service(name)
+    if missing := [name for name in shown if name not in project.services]:
+        raise CommandError(f"cannot attach to services not included in up: {', '.join(missing)}")
     names = shown or list(project.services)
     hidden = given.texts("no-attach")
     return [name for name in names if name not in hidden and project.services[name].get("attach") is not False]
 
 
 def _await_all(call: Call, project: Project, bringing: Bringing) -> None:
-    limit = call.flags.number("wait-timeout")
-    deadline = time.monotonic() + limit if limit else None
-    bringing.await_condition(list(project.services), RUNNING_OR_HEALTHY, deadline)
+    try:
+        bringing.await_condition(list(project.services), RUNNING_OR_HEALTHY, call.wait_deadline())
+    except TimeoutError:
+        raise ComposeError(f"application not healthy after {call.flags.number('wait-timeout')}s") from None
 
 
 def _follow(call: Call, project: Project, attached: Attached) -> int:
@@ -208,43 +233,55 @@ def _follow(call: Call, project: Project, attached: Attached) -> int:
     call.progress.begin("stop")
     call.progress.on("Compose", "Stopping", 2, "Aborting on container exit...")
     try:
-        Ending(call.engines, project, call.progress, call.timeout()).stop(call.containers(project.name))
+        found = call.containers(project.name, _named(call, project))
+        Ending(call.engines, project, call.progress, call.timeout()).stop(found)
     finally:
         call.progress.end()
     attached.finish()
     chosen = given.text("exit-code-from")
     if chosen:
         return attached.code_of(chosen) or 0
-    return attached.ended[0][1] if attached.ended else 0
+    codes = [code for _, code in attached.ended if aborts or code]
+    return codes[0] if codes else 0
 
 
 def _interrupted(call: Call, project: Project) -> int:
     from cais.cli.compose.stopping import stop_gracefully  # noqa: PLC0415
 
-    stop_gracefully(call, project)
+    stop_gracefully(call, project, _named(call, project))
     return 130
 
 
+def _named(call: Call, project: Project) -> list[str]:
+    """The services that are brought up for their own sake, not because others depend on them."""
+    return call.arguments or list(project.services)
+
+
 def _create(call: Call) -> int:
-    project = _chosen(call, _scales(call.flags.texts("scale")))
-    call.progress.begin("create")
+    _check_compatible(call.flags)
+    _make(call, _chosen(call, _scales(call.flags.texts("scale"))), "create")
+    return 0
+
+
+def _make(call: Call, project: Project, title: str) -> None:
+    """Everything up to the containers; none is started. Raises CaisError."""
+    call.progress.begin(title)
     try:
         _bringing(call, project).run(
             _policy(call),
             _choices(call),
-            remove_orphans=call.flags.on("remove-orphans"),
+            remove_orphans=call.removes_orphans(project),
             starts=False,
             before_start=None,
         )
     finally:
         call.progress.end()
-    return 0
 
 
 def _scale(call: Call) -> int:
     scales = _scales(call.arguments)
     whole = _scaled(call.project(list(scales)), scales)
-    project = whole.selected(list(scales), dependencies=not call.flags.on("no-deps"))
+    project = call.selected(whole, scales, dependencies=not call.flags.on("no-deps"))
     call.progress.begin("scale")
     try:
         _bringing(call, project).run(

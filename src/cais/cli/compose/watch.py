@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 def _watch(call: Call) -> int:
-    project = call.project(call.arguments).selected(call.arguments)
+    call.refuse_rehearsal("watch")
+    project = call.selected(call.project(call.arguments), call.arguments)
     if not call.flags.on("no-up"):
         _up(call, project)
     watch_project(call, project)
