@@ -14,7 +14,7 @@ import socket
 from collections.abc import Iterable
 from ipaddress import ip_address
 
-from cais.engine import etcfiles, joining, network_ports
+from cais.engine import etcfiles, joining, link_variables, network_ports
 from cais.engine.container import Container
 from cais.engine.containers import Containers
 from cais.engine.events import EventBus
@@ -290,6 +290,10 @@ class Endpoints:
             reaches_ipv6=any(live.ipv6 for live in lives),
         )
 
+    def link_variables(self, container: Container) -> list[str]:
+        """What a container on the default bridge is told in its environment of those that it is linked to."""
+        return [item for link in self._links(container) for item in link.variables]
+
     def _links(self, container: Container, *, starting: bool = False) -> list[etcfiles.Link]:
         """The containers that one on the default bridge knows by names of its own; elsewhere the resolver has them.
 
@@ -307,7 +311,11 @@ class Endpoints:
                     continue
                 raise Conflict(f"Cannot link to a non running container: /{name} AS /{container.name}/{alias}")
             addresses = [endpoint.live.ipv4] if endpoint.live.ipv4 else []
-            found.append(etcfiles.Link(alias, other.name, other.record.config.Hostname, addresses))
+            config = other.record.config
+            told = link_variables.variables(
+                f"/{container.name}/{alias}", endpoint.live.ipv4, network_ports.exposed(config), config.Env or ()
+            )
+            found.append(etcfiles.Link(alias, other.name, config.Hostname, addresses, told))
         return found
 
     # Steps
