@@ -102,6 +102,14 @@ def test_what_was_asked_for_is_shown(caisd: Daemon) -> None:
             {"Name": "n", "Options": {"com.docker.network.bridge.gateway_mode_ipv4": "routed"}},
             501, "gateway_mode_ipv4=routed is not supported yet",
         ),
+        (
+            {"Name": "n", "Options": {"com.docker.network.bridge.gateway_mode_ipv6": "odd"}},
+            400, "failed to parse com.docker.network.bridge.gateway_mode_ipv6 value: odd (unknown gateway mode odd)",
+        ),
+        (
+            {"Name": "n", "Options": {"com.docker.network.bridge.gateway_mode_ipv4": "isolated"}},
+            500, "gateway mode 'isolated' can only be used for an internal network",
+        ),
     ],
     ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else None,
 )  # fmt: skip
