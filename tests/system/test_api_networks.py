@@ -120,6 +120,23 @@ def test_what_makes_no_sense_is_refused(caisd: Daemon, body: object, status: int
     assert _listed(caisd, type=["custom"]) == set()
 
 
+@pytest.mark.parametrize(
+    ("given", "status", "message"),
+    [
+        ("1.2.3", 400, "invalid link-local IP address: 1.2.3"),
+        ("0.0.0.0", 400, "invalid link-local IP address: 0.0.0.0"),  # noqa: S104
+        ("10.1.1.1", 400, "invalid link local IP address: 10.1.1.1"),
+    ],
+)
+def test_an_address_that_is_none_of_the_link_is_refused(caisd: Daemon, given: str, status: int, message: str) -> None:
+    caisd.docker_output("network", "create", "near")
+    caisd.docker_output("run", "-d", "--name", "c1", "busybox", "sleep", "100")
+    body = {"Container": "c1", "EndpointConfig": {"IPAMConfig": {"LinkLocalIPs": [given]}}}
+    found, text = refused(caisd, "POST", "/networks/near/connect", body)
+    assert message in text
+    assert found == status
+
+
 def test_names_and_ranges_are_given_once(caisd: Daemon) -> None:
     _create(caisd, "mine", IPAM={"Config": [{"Subnet": "10.215.0.0/24"}]})
     assert refused(caisd, "POST", "/networks/create", {"Name": "mine"}) == (

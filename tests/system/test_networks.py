@@ -113,6 +113,22 @@ def test_an_internal_network_leads_nowhere(caisd: Daemon, lan: Lan) -> None:
     assert reaches(caisd, "evil", f"http://{lan.host}:18095") == ""
 
 
+def test_addresses_of_the_link_alone(caisd: Daemon) -> None:
+    caisd.docker_output("network", "create", "--subnet", "10.214.4.0/24", "near")
+    idle(caisd, "c1")
+    further = ("--link-local-ip", "169.254.7.7", "--link-local-ip", "fe80::77")
+    caisd.docker_output("network", "connect", *further, "near", "c1")
+    shown = inside(caisd, "c1", "ip -o addr show eth1 | awk '{print $4}'").splitlines()
+    assert shown[:2] == ["10.214.4.2/24", "169.254.7.7/16"]
+    assert "fe80::77/64" in shown
+    asked = caisd.docker_output(
+        "inspect", "-f", "{{json .NetworkSettings.Networks.near.IPAMConfig.LinkLocalIPs}}", "c1"
+    )
+    assert asked.strip() == '["169.254.7.7","fe80::77"]'
+    idle(caisd, "c2", "--network", "near", "--link-local-ip", "169.254.8.8")
+    assert "1 packets received" in inside(caisd, "c2", "ping -c 1 -W 1 169.254.7.7")
+
+
 def test_on_an_isolated_network_the_host_has_no_address(caisd: Daemon) -> None:
     option = "com.docker.network.bridge.gateway_mode_ipv4=isolated"
     caisd.docker_output("network", "create", "--internal", "--subnet", "10.214.3.0/24", "-o", option, "lone")

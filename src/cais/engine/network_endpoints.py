@@ -22,7 +22,7 @@ from cais.engine.models import Attached, Endpoint, EndpointSettings
 from cais.engine.network import Member, Network, isolated
 from cais.engine.network_models import HOST_BINDING, LINK_PREFIX
 from cais.engine.network_names import ContainerNames, names_of
-from cais.engine.network_requests import PRIVATE, SHARED, check_addresses, check_settings
+from cais.engine.network_requests import PRIVATE, SHARED, check_addresses, check_settings, link_local
 from cais.engine.networks import Networks
 from cais.engine.resolvconf import Kind
 from cais.engine.tasks import Tasks
@@ -328,6 +328,7 @@ class Endpoints:
         live = Attached(endpoint_id=secrets.token_hex(32))
         if network.record.driver not in {"host", "null"}:
             check_addresses(network, wanted)
+            link_local(wanted)
             if network.record.driver == "bridge":
                 live.host_link = f"veth{secrets.token_hex(4)[:7]}"
                 live.bridge = self._bridge(network)
@@ -400,15 +401,16 @@ class Endpoints:
             for version, address in ((4, live.ipv4), (6, live.ipv6))
             if address
         ]
+        further = link_local(endpoint.wanted)
         default_mode = {"macvlan": "bridge", "ipvlan": "l2"}.get(record.driver, "")
         return Link(
             name=live.link,
             host_name=live.host_link,
             parent=live.bridge or record.link,
             mac=live.mac,
-            addresses=tuple(addresses),
+            addresses=(*addresses, *further),
             mtu=record.mtu,
-            ipv6=bool(live.ipv6),
+            ipv6=bool(live.ipv6) or any(":" in address for address in further),
             hairpin=container.id in self._forwards,
             isolated=isolated(network),
             kind="veth" if record.driver == "bridge" else record.driver,
