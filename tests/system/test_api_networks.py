@@ -102,6 +102,14 @@ def test_what_was_asked_for_is_shown(caisd: Daemon) -> None:
             {"Name": "n", "Options": {"com.docker.network.bridge.gateway_mode_ipv4": "routed"}},
             501, "gateway_mode_ipv4=routed is not supported yet",
         ),
+        (
+            {"Name": "n", "Options": {"com.docker.network.bridge.gateway_mode_ipv6": "odd"}},
+            400, "failed to parse com.docker.network.bridge.gateway_mode_ipv6 value: odd (unknown gateway mode odd)",
+        ),
+        (
+            {"Name": "n", "Options": {"com.docker.network.bridge.gateway_mode_ipv4": "isolated"}},
+            500, "gateway mode 'isolated' can only be used for an internal network",
+        ),
     ],
     ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else None,
 )  # fmt: skip
@@ -110,6 +118,23 @@ def test_what_makes_no_sense_is_refused(caisd: Daemon, body: object, status: int
     assert message in text
     assert found == status
     assert _listed(caisd, type=["custom"]) == set()
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "message"),
+    [
+        ("1.2.3", 400, "invalid link-local IP address: 1.2.3"),
+        ("0.0.0.0", 400, "invalid link-local IP address: 0.0.0.0"),  # noqa: S104
+        ("10.1.1.1", 400, "invalid link local IP address: 10.1.1.1"),
+    ],
+)
+def test_an_address_that_is_none_of_the_link_is_refused(caisd: Daemon, given: str, status: int, message: str) -> None:
+    caisd.docker_output("network", "create", "near")
+    caisd.docker_output("run", "-d", "--name", "c1", "busybox", "sleep", "100")
+    body = {"Container": "c1", "EndpointConfig": {"IPAMConfig": {"LinkLocalIPs": [given]}}}
+    found, text = refused(caisd, "POST", "/networks/near/connect", body)
+    assert message in text
+    assert found == status
 
 
 def test_names_and_ranges_are_given_once(caisd: Daemon) -> None:

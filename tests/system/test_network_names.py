@@ -176,6 +176,29 @@ def test_the_default_bridge_has_no_names_but_those_in_its_files(named: Daemon) -
     assert _look_up(named, "nm-a", "nm-a") == ["10.231.1.2"]
 
 
+def test_a_link_on_the_default_bridge_tells_of_the_other_in_the_environment(named: Daemon) -> None:
+    _start(named, "nm-a", "-e", "KEY=a b", "--expose", "80-81", "--expose", "53/udp")
+    address = named.inspect("nm-a")["NetworkSettings"]["Networks"]["bridge"]["IPAddress"].text
+    _start(named, "nm-b", "--link", "nm-a:my-db", "-e", "MY_DB_PORT=own")
+    first, later = (
+        set(named.docker_output("exec", "nm-b", *words).splitlines())
+        for words in (("sh", "-c", "tr '\\0' '\\n' </proc/1/environ"), ("env",))
+    )
+    told = {
+        "MY_DB_PORT=own",
+        "MY_DB_NAME=/nm-b/my-db",
+        "MY_DB_ENV_KEY=a b",
+        f"MY_DB_PORT_80_TCP=tcp://{address}:80",
+        f"MY_DB_PORT_80_TCP_END=tcp://{address}:81",
+        f"MY_DB_PORT_53_UDP_ADDR={address}",
+    }
+    assert told <= first
+    assert told <= later
+    assert "MY_DB_NAME" not in str(named.inspect("nm-b")["Config"]["Env"])
+    named.docker_output("rm", "-f", "nm-a")
+    assert "MY_DB_NAME" not in named.docker_output("exec", "nm-b", "env")
+
+
 def test_the_host_is_reached_by_a_name_without_a_flag(named: Daemon) -> None:
     with socket.create_server(("", 0)) as server:
         server.settimeout(10)

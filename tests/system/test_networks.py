@@ -113,6 +113,50 @@ def test_an_internal_network_leads_nowhere(caisd: Daemon, lan: Lan) -> None:
     assert reaches(caisd, "evil", f"http://{lan.host}:18095") == ""
 
 
+def test_addresses_of_the_link_alone(caisd: Daemon) -> None:
+    caisd.docker_output("network", "create", "--subnet", "10.214.4.0/24", "near")
+    idle(caisd, "c1")
+    further = ("--link-local-ip", "169.254.7.7", "--link-local-ip", "fe80::77")
+    caisd.docker_output("network", "connect", *further, "near", "c1")
+    shown = inside(caisd, "c1", "ip -o addr show eth1 | awk '{print $4}'").splitlines()
+    assert shown[:2] == ["10.214.4.2/24", "169.254.7.7/16"]
+    assert "fe80::77/64" in shown
+    asked = caisd.docker_output(
+        "inspect", "-f", "{{json .NetworkSettings.Networks.near.IPAMConfig.LinkLocalIPs}}", "c1"
+    )
+    assert asked.strip() == '["169.254.7.7","fe80::77"]'
+    idle(caisd, "c2", "--network", "near", "--link-local-ip", "169.254.8.8")
+    assert "1 packets received" in inside(caisd, "c2", "ping -c 1 -W 1 169.254.7.7")
+
+
+def test_on_an_isolated_network_the_host_has_no_address(caisd: Daemon) -> None:
+    option = "com.docker.network.bridge.gateway_mode_ipv4=isolated"
+    caisd.docker_output("network", "create", "--internal", "--subnet", "10.214.3.0/24", "-o", option, "lone")
+    ranges = caisd.docker_output("network", "inspect", "-f", "{{json .IPAM.Config}}", "lone")
+    assert ranges.strip() == '[{"Subnet":"10.214.3.0/24"}]'
+    assert serve(caisd, "in", "--network", "lone") == "10.214.3.1"
+    idle(caisd, "in2", "--network", "lone")
+    assert reaches(caisd, "in2", "http://in") == "in"
+    assert "default" not in inside(caisd, "in", "ip route")
+    identity = caisd.docker_output("network", "inspect", "-f", "{{.Id}}", "lone").strip()
+    shown = subprocess.run(["ip", "addr", "show", f"br-{identity[:12]}"], capture_output=True, text=True, check=True)
+    assert "inet" not in shown.stdout
+
+
+def test_unprotected_containers_are_reached_at_every_port(caisd: Daemon, lan: Lan) -> None:
+    option = "com.docker.network.bridge.gateway_mode_ipv4=nat-unprotected"
+    caisd.docker_output("network", "create", "-o", option, "open")
+    caisd.docker_output("network", "create", "shut")
+    for network, answer in (("open", "open"), ("shut", "")):
+        own = serve(caisd, network, "--network", network)
+        assert lan.run("ip", "route", "replace", f"{own}/32", "via", lan.host).returncode == 0
+        assert lan.fetch(f"http://{own}", 1) == answer
+    assert reaches(caisd, "open", f"http://{lan.address}:8000") == lan.host
+    assert reaches(caisd, "shut", f"http://{address(caisd, 'open')}") == ""
+    caisd.docker_output("rm", "-f", "open")
+    caisd.docker_output("network", "rm", "open")
+
+
 def test_without_icc_containers_of_a_network_do_not_talk(caisd: Daemon, lan: Lan) -> None:
     caisd.docker_output("network", "create", "-o", "com.docker.network.bridge.enable_icc=false", "mute")
     first = serve(caisd, "first", "--network", "mute", "-p", "18096:80")

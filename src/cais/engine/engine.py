@@ -272,7 +272,7 @@ class Engine:
             networks=self.networks, containers=self.containers, runtime=self.runtime, events=self.events,
             tasks=self._tasks,
         )  # fmt: skip
-        self.execs = Execs(self.settings, self.host, self.containers, self.events)
+        self.execs = Execs(self.settings, self.host, self.containers, self.events, self.endpoints.link_variables)
         self._health = HealthChecks(self.containers, self.execs, self.events, self._tasks)
         self.lifecycle = Lifecycle(
             settings=self.settings, host=self.host, containers=self.containers, images=self.images,

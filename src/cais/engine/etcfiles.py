@@ -32,12 +32,16 @@ _LOCALHOST_IPV6: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Another container on the default bridge, that this one knows by names of its own."""
+    """Another container on the default bridge, that this one knows by names of its own.
+
+    variables: what it is told of that one in its environment, as NAME=value.
+    """
 
     alias: str
     name: str
     hostname: str
     addresses: Sequence[str]
+    variables: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import os
 import socket
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -95,11 +95,16 @@ class Note(msgspec.Struct):
 class Execs:
     """The execs of all containers of one engine."""
 
-    def __init__(self, settings: Settings, host: Host, containers: Containers, events: EventBus) -> None:
+    def __init__(
+        self, settings: Settings, host: Host, containers: Containers, events: EventBus,
+        linked: Callable[[Container], Sequence[str]],
+    ) -> None:  # fmt: skip
+        """linked: the variables of a container's links, as they are now."""
         self._settings = settings
         self._host = host
         self._containers = containers
         self._events = events
+        self._linked = linked
         # the containers hold their execs
         self._by_id: weakref.WeakValueDictionary[str, Exec] = weakref.WeakValueDictionary()
 
@@ -260,7 +265,7 @@ class Execs:
             record = item.container.record
             item.request = ExecRequest(
                 item.id,
-                spec.exec_process(record, item.config, self._host),
+                spec.exec_process(record, item.config, self._host, self._linked(item.container)),
                 open_stdin=item.config.AttachStdin,
                 seccomp=seccomp_program(record.host_config, self._host, self._settings),
                 waits_inside=not custom_seccomp(record.host_config),

@@ -139,6 +139,7 @@ class Network:
             internal=record.internal,
             masquerade=record.masquerade,
             within=record.icc,
+            unprotected=record.unprotected,
         )
         further = [
             Rules(bridge=name, subnets=(), internal=record.internal, within=record.icc, joined=True)

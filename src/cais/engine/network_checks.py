@@ -3,23 +3,25 @@
 from ipaddress import ip_address, ip_network
 
 from cais.engine.network_models import (
+    GATEWAY_MODES,
     ICC,
+    ISOLATED,
     LINK_PREFIX,
     MASQUERADE,
     MTU,
     PARENT,
     PREDEFINED,
+    UNPROTECTED,
     IpamConfig,
     NetworkRequest,
     is_boolean,
 )
 from cais.engine.text import printable
-from cais.errors import Forbidden, InvalidArgument, NotFound, Unsupported
+from cais.errors import Forbidden, Internal, InvalidArgument, NotFound, Unsupported
 from cais.linux.rtnetlink import IPVLAN_MODES, MACVLAN_MODES
 from cais.network.ipam import Subnet
 
-_BRIDGE_MODES = frozenset({"", "nat"})
-_GATEWAY_MODES = ("com.docker.network.bridge.gateway_mode_ipv4", "com.docker.network.bridge.gateway_mode_ipv6")
+_BRIDGE_MODES = frozenset({"", "nat", UNPROTECTED, ISOLATED})
 _SUBLINKS = {"macvlan": ("macvlan_mode", MACVLAN_MODES), "ipvlan": ("ipvlan_mode", IPVLAN_MODES)}
 
 
@@ -42,6 +44,8 @@ def check(request: NetworkRequest) -> None:
         raise InvalidArgument("invalid network config:\n" + "\n".join(problems))
     _check_families(request)
     _check_options(request.Driver, request.Options or {})
+    if request.Driver == "bridge":
+        _check_gateway_modes(request.Options or {}, request.Internal)
 
 
 def ranges(request: NetworkRequest) -> list[IpamConfig]:
@@ -138,6 +142,18 @@ def _check_families(request: NetworkRequest) -> None:
             raise Forbidden(f"{request.Driver} driver doesn't support multiple subnets")
 
 
+def _check_gateway_modes(options: dict[str, str], internal: bool) -> None:
+    modes = {name: options[name] for name in GATEWAY_MODES.values() if options.get(name)}
+    for name, mode in modes.items():
+        if mode == "routed":
+            raise Unsupported(f"{name}=routed is not supported yet by Cais")
+        if mode not in _BRIDGE_MODES:
+            text = printable(mode)
+            raise InvalidArgument(f"failed to parse {name} value: {text} (unknown gateway mode {text})")
+    if ISOLATED in modes.values() and not internal:
+        raise Internal("gateway mode 'isolated' can only be used for an internal network")
+
+
 def _check_options(driver: str, options: dict[str, str]) -> None:
     for name in (ICC, MASQUERADE):
         if name in options and not is_boolean(options[name]):
@@ -151,9 +167,6 @@ def _check_options(driver: str, options: dict[str, str]) -> None:
         raise InvalidArgument(
             f'failed to parse {MTU} value: {text} (strconv.Atoi: parsing "{text}": invalid syntax)'
         )  # fmt: skip
-    for name in _GATEWAY_MODES:
-        if options.get(name, "") not in _BRIDGE_MODES:
-            raise Unsupported(f"{name}={printable(options[name])} is not supported yet by Cais")
     if len(options.get(LINK_PREFIX, "")) > 11:
         raise InvalidArgument(f"invalid {LINK_PREFIX}: {printable(options[LINK_PREFIX])}")
     if driver in _SUBLINKS:

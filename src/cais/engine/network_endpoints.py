@@ -14,7 +14,7 @@ import socket
 from collections.abc import Iterable
 from ipaddress import ip_address
 
-from cais.engine import etcfiles, joining, network_ports
+from cais.engine import etcfiles, joining, link_variables, network_ports
 from cais.engine.container import Container
 from cais.engine.containers import Containers
 from cais.engine.events import EventBus
@@ -22,7 +22,7 @@ from cais.engine.models import Attached, Endpoint, EndpointSettings
 from cais.engine.network import Member, Network, isolated
 from cais.engine.network_models import HOST_BINDING, LINK_PREFIX
 from cais.engine.network_names import ContainerNames, names_of
-from cais.engine.network_requests import PRIVATE, SHARED, check_addresses, check_settings
+from cais.engine.network_requests import PRIVATE, SHARED, check_addresses, check_settings, link_local
 from cais.engine.networks import Networks
 from cais.engine.resolvconf import Kind
 from cais.engine.tasks import Tasks
@@ -290,6 +290,10 @@ class Endpoints:
             reaches_ipv6=any(live.ipv6 for live in lives),
         )
 
+    def link_variables(self, container: Container) -> list[str]:
+        """What a container on the default bridge is told in its environment of those that it is linked to."""
+        return [item for link in self._links(container) for item in link.variables]
+
     def _links(self, container: Container, *, starting: bool = False) -> list[etcfiles.Link]:
         """The containers that one on the default bridge knows by names of its own; elsewhere the resolver has them.
 
@@ -307,7 +311,11 @@ class Endpoints:
                     continue
                 raise Conflict(f"Cannot link to a non running container: /{name} AS /{container.name}/{alias}")
             addresses = [endpoint.live.ipv4] if endpoint.live.ipv4 else []
-            found.append(etcfiles.Link(alias, other.name, other.record.config.Hostname, addresses))
+            config = other.record.config
+            told = link_variables.variables(
+                f"/{container.name}/{alias}", endpoint.live.ipv4, network_ports.exposed(config), config.Env or ()
+            )
+            found.append(etcfiles.Link(alias, other.name, config.Hostname, addresses, told))
         return found
 
     def _bridged(self, container: Container) -> Endpoint | None:
@@ -327,6 +335,7 @@ class Endpoints:
         live = Attached(endpoint_id=secrets.token_hex(32))
         if network.record.driver not in {"host", "null"}:
             check_addresses(network, wanted)
+            link_local(wanted)
             if network.record.driver == "bridge":
                 live.host_link = f"veth{secrets.token_hex(4)[:7]}"
                 live.bridge = self._bridge(network)
@@ -399,15 +408,16 @@ class Endpoints:
             for version, address in ((4, live.ipv4), (6, live.ipv6))
             if address
         ]
+        further = link_local(endpoint.wanted)
         default_mode = {"macvlan": "bridge", "ipvlan": "l2"}.get(record.driver, "")
         return Link(
             name=live.link,
             host_name=live.host_link,
             parent=live.bridge or record.link,
             mac=live.mac,
-            addresses=tuple(addresses),
+            addresses=(*addresses, *further),
             mtu=record.mtu,
-            ipv6=bool(live.ipv6),
+            ipv6=bool(live.ipv6) or any(":" in address for address in further),
             hairpin=container.id in self._forwards,
             isolated=isolated(network),
             kind="veth" if record.driver == "bridge" else record.driver,

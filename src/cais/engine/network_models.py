@@ -15,6 +15,12 @@ MASQUERADE: Final = "com.docker.network.bridge.enable_ip_masquerade"
 HOST_BINDING: Final = "com.docker.network.bridge.host_binding_ipv4"
 BRIDGE_NAME: Final = "com.docker.network.bridge.name"
 DEFAULT_BRIDGE: Final = "com.docker.network.bridge.default_bridge"
+GATEWAY_MODES: Final = {
+    4: "com.docker.network.bridge.gateway_mode_ipv4",
+    6: "com.docker.network.bridge.gateway_mode_ipv6",
+}
+ISOLATED: Final = "isolated"
+UNPROTECTED: Final = "nat-unprotected"
 LINK_PREFIX: Final = "com.docker.network.container_iface_prefix"
 MTU: Final = "com.docker.network.driver.mtu"
 PARENT: Final = "parent"
@@ -119,6 +125,11 @@ class NetworkRecord(msgspec.Struct, kw_only=True):
     def masquerade(self) -> bool:
         """Whether its packets to elsewhere get the host's address."""
         return is_true(self.options.get(MASQUERADE, "true"))
+
+    @property
+    def unprotected(self) -> tuple[int, ...]:
+        """The families (4, 6) by which every port of its containers is reached, published or not."""
+        return tuple(version for version, name in GATEWAY_MODES.items() if self.options.get(name) == UNPROTECTED)
 
     @property
     def mtu(self) -> int:

@@ -8,7 +8,7 @@ from cais.engine.models import CreateRequest, Endpoint, EndpointSettings
 from cais.engine.network import Network
 from cais.engine.networks import Networks
 from cais.engine.text import printable
-from cais.errors import CaisError, InvalidArgument, Unsupported
+from cais.errors import CaisError, InvalidArgument
 
 SHARED: Final = (
     "container sharing network namespace with another container or host cannot be connected to any other network"
@@ -88,8 +88,9 @@ def check_settings(name: str, wanted: EndpointSettings) -> None:
         address = asked.get(f"IPv{version}Address") or ""
         if address and not _is_address(address, version):
             problems.append(f"invalid IPv{version} address: {address}")
-    if asked.get("LinkLocalIPs"):
-        raise Unsupported("link-local addresses (--link-local-ip) are not supported yet by Cais")
+    for address in asked.get("LinkLocalIPs") or ():
+        if not any(_is_address(address, version) for version in (4, 6)) or ip_address(address).is_unspecified:
+            problems.append(f"invalid link-local IP address: {address}")
     if wanted.MacAddress and not _MAC.fullmatch(wanted.MacAddress):
         problems.append(f"invalid MAC address: {wanted.MacAddress}")
     if problems:
@@ -114,6 +115,17 @@ def check_addresses(network: Network, wanted: EndpointSettings) -> None:
                 f"invalid config for network {network.name}: invalid endpoint settings:\n"
                 f"no configured subnet or ip-range contain the IP address {address}"
             )
+
+
+def link_local(wanted: EndpointSettings) -> list[str]:
+    """The addresses of the link alone that were asked for, as 169.254.7.7/16. Raises InvalidArgument for another."""
+    found = []
+    for text in (wanted.IPAMConfig or {}).get("LinkLocalIPs") or ():
+        address = ip_address(text)
+        if not address.is_link_local:
+            raise InvalidArgument(f"invalid link local IP address: {address}")
+        found.append(f"{address}/{16 if address.version == 4 else 64}")
+    return found
 
 
 def _is_address(text: str, version: int) -> bool:

@@ -22,8 +22,10 @@ from cais.engine.network_models import (
     DEFAULT_BRIDGE,
     DEFAULT_MTU,
     DRIVERS,
+    GATEWAY_MODES,
     HOST_BINDING,
     ICC,
+    ISOLATED,
     MASQUERADE,
     MTU,
     PARENT,
@@ -293,7 +295,7 @@ class Networks:
             raise InvalidArgument(f"the parent link {record.link} of the network does not exist")
 
     def _ranges(self, request: NetworkRequest) -> list[IpamConfig]:
-        """The ranges of a new network, each with a gateway. Raises Forbidden, NotFound, OSError."""
+        """The ranges of a new network, with gateways unless they are isolated. Raises Forbidden, NotFound, OSError."""
         asked = [item for item in network_checks.ranges(request) if item.Subnet]
         own = [pool.subnet for network in self for pool in network.pools.values()]
         chosen = []
@@ -305,7 +307,11 @@ class Networks:
                 ipam.check_free(network_checks.subnet_of(given), own)
             else:
                 given = IpamConfig(Subnet=str(self._free_subnet(version, own)))
-            chosen.append(_with_gateway(given, request.Driver))
+            isolated = (request.Options or {}).get(GATEWAY_MODES[version]) == ISOLATED
+            if request.Driver == "bridge" and isolated:  # the host has no address there
+                chosen.append(given)
+            else:
+                chosen.append(_with_gateway(given, request.Driver))
         return chosen
 
     def _free_subnet(self, version: int, own: list[Subnet]) -> Subnet:

@@ -63,15 +63,18 @@ class EtcFiles:
     resolv_conf: str
 
 
-def build(record: Record, host: Host, etc: EtcFiles, cgroup_parent: str, joined: Joined = ALONE) -> Json:
+def build(
+    record: Record, host: Host, etc: EtcFiles, cgroup_parent: str, joined: Joined = ALONE, *, linked: Iterable[str] = ()
+) -> Json:
     """The runtime config of a container; `encode` makes its config.json of it.
 
-    `joined` is what it shares with other containers. Raises InvalidArgument for a device that is none.
+    `joined` is what it shares with other containers, `linked` the variables of its links.
+    Raises InvalidArgument for a device that is none.
     """
     config, hc = record.config, record.host_config
     document: Json = {
         "ociVersion": OCI_VERSION,
-        "process": process(record, host),
+        "process": process(record, host, linked),
         "root": {"path": "rootfs", "readonly": hc.ReadonlyRootfs},
         "hostname": config.Hostname,
         "mounts": list(_mounts(record, etc, joined)),
@@ -103,12 +106,12 @@ def cgroups_path(record: Record, cgroup_parent: str) -> str:
     return f"/{own}/{record.id}" if own else f"{cgroup_parent}/{record.id}"
 
 
-def process(record: Record, host: Host) -> Json:
+def process(record: Record, host: Host, linked: Iterable[str] = ()) -> Json:
     """The OCI process of a container's own command."""
     config, hc = record.config, record.host_config
     result = _process(
         args=[record.path, *record.args],
-        env=environment(config, config.Tty),
+        env=environment(config, config.Tty, linked),
         cwd=config.WorkingDir or "/",
         terminal=config.Tty,
         granted=granted(hc, host),
@@ -120,11 +123,11 @@ def process(record: Record, host: Host) -> Json:
     return result
 
 
-def exec_process(record: Record, config: ExecConfig, host: Host) -> Json:
+def exec_process(record: Record, config: ExecConfig, host: Host, linked: Iterable[str] = ()) -> Json:
     """The OCI process of a further command in a container."""
     result = _process(
         args=strings(config.Cmd),
-        env=replace_or_append(environment(record.config, config.Tty), config.Env or ()),
+        env=replace_or_append(environment(record.config, config.Tty, linked), config.Env or ()),
         cwd=config.WorkingDir or record.config.WorkingDir or "/",
         terminal=config.Tty,
         granted=tuple(_in_order(host.capabilities)) if config.Privileged else granted(record.host_config, host),
@@ -139,12 +142,12 @@ def granted(hc: HostConfig, host: Host) -> tuple[str, ...]:
     return capabilities.effective(strings(hc.CapAdd), strings(hc.CapDrop), hc.Privileged, host.capabilities)
 
 
-def environment(config: ContainerConfig, terminal: bool) -> list[str]:
-    """PATH, HOSTNAME and TERM, replaced or followed by what image and user set."""
+def environment(config: ContainerConfig, terminal: bool, linked: Iterable[str] = ()) -> list[str]:
+    """PATH, HOSTNAME, TERM and the variables of links, replaced or followed by what image and user set."""
     defaults = [f"PATH={DEFAULT_PATH}", f"HOSTNAME={config.Hostname}"]
     if terminal:
         defaults.append("TERM=xterm")
-    return replace_or_append(defaults, config.Env or ())
+    return replace_or_append([*defaults, *linked], config.Env or ())
 
 
 def replace_or_append(variables: list[str], overrides: Iterable[str]) -> list[str]:

@@ -5,6 +5,7 @@ Everything here blocks, and is called in a thread.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,16 +44,17 @@ def log_file(folder: Path) -> Path:
 
 
 def plan(
-    record: Record, host: Host, settings: Settings, folder: Path, lower: tuple[str, ...], *, joined: spec.Joined
-) -> Plan:
+    record: Record, host: Host, settings: Settings, folder: Path, lower: tuple[str, ...], *, joined: spec.Joined,
+    linked: Sequence[str] = (),
+) -> Plan:  # fmt: skip
     """What starting a container is made of; nothing is changed.
 
-    `lower` are the read-only layers, topmost first; `joined` is what the container shares with others.
-    Raises InvalidArgument.
+    `lower` are the read-only layers, topmost first; `joined` is what the container shares with others,
+    `linked` the variables of its links. Raises InvalidArgument.
     """
     etc = etcfiles.locations(joined.etc or folder)
     return Plan(
-        config=spec.build(record, host, etc, settings.cgroup_parent, joined),
+        config=spec.build(record, host, etc, settings.cgroup_parent, joined, linked=linked),
         bundle=settings.bundles / record.id,
         root=RootFilesystem(
             lower=lower,
@@ -80,7 +82,8 @@ def prepare(
     `network` is what its own network namespace is to have, `around` what the files in /etc say of it.
     Raises InvalidArgument, Unavailable when the disk is full.
     """
-    planned = plan(record, host, settings, folder, lower, joined=joined)
+    linked = [item for link in around.links for item in link.variables]
+    planned = plan(record, host, settings, folder, lower, joined=joined, linked=linked)
     hc = record.host_config
     make_missing_sources(record.mounts)
     check_propagation(record.mounts)

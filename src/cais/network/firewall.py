@@ -31,6 +31,8 @@ table inet {name} {{
     set bridges {{ type ifname; }}
     set internal {{ type ifname; }}
     set joined {{ type ifname; }}
+    set unprotected4 {{ type ifname; }}
+    set unprotected6 {{ type ifname; }}
     set within {{ type ifname . ifname; }}
     set subnets4 {{ type ipv4_addr; flags interval; }}
     set subnets6 {{ type ipv6_addr; flags interval; }}
@@ -81,6 +83,8 @@ table inet {name} {{
         oifname @internal drop
         oifname @bridges ct state established,related accept
         oifname @bridges ct status dnat accept
+        iifname != @bridges meta nfproto ipv4 oifname @unprotected4 accept
+        iifname != @bridges meta nfproto ipv6 oifname @unprotected6 accept
         oifname @bridges drop
     }}
 }}
@@ -92,6 +96,7 @@ class Rules:
     """What the firewall knows of a network: its bridge, its ranges, and what is allowed.
 
     masquerade: packets to elsewhere get the host's address. within: its containers may talk with each other.
+    unprotected: the families (4, 6) by which all ports of its containers are reached, published or not.
     joined: the bridge only makes another one larger. What passes it is bridged to the other, where it is judged; with
     `bridge-nf-call-iptables` it would be translated, or not, at the first of both.
     """
@@ -102,6 +107,7 @@ class Rules:
     masquerade: bool = True
     within: bool = True
     joined: bool = False
+    unprotected: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +237,7 @@ class Firewall:
             entries.append(("internal", name))
         if rules.within:
             entries.append(("within", f"{name} . {name}"))
+        entries += [(f"unprotected{version}", name) for version in rules.unprotected]
         for subnet in rules.subnets:
             version = "6" if ":" in subnet else "4"
             entries.append((f"subnets{version}", subnet))
