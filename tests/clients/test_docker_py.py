@@ -236,6 +236,25 @@ def test_events_tell_of_a_container_s_life(engine: Engine) -> None:
         api.close()
 
 
+def test_a_node_without_swarm_says_so_and_can_leave_none(engine: Engine) -> None:
+    api = engine.sdk().api
+    try:
+        assert api.leave_swarm(force=True) is True
+        for ask in (api.inspect_swarm, api.nodes, api.services, api.tasks, api.secrets, api.configs):
+            with pytest.raises(docker.errors.APIError, match="This node is not a swarm manager") as caught:
+                ask()
+            assert caught.value.status_code == 503
+        with pytest.raises(docker.errors.APIError, match="not part of a swarm"):
+            api.leave_swarm()
+        with pytest.raises(
+            docker.errors.APIError, match=r"swarm is not supported yet by Cais \(POST [^{]*/swarm/init\)"
+        ) as caught:
+            api.init_swarm("127.0.0.1:2377")
+        assert caught.value.status_code == 501
+    finally:
+        api.close()
+
+
 def test_images_are_imported_tagged_listed_and_removed(engine: Engine, client: docker.DockerClient) -> None:
     root = busybox_root()
     root.file("etc/made-here", b"yes\n")

@@ -12,19 +12,19 @@ DESCRIPTION = Path(__file__).resolve().parents[3] / "shared/reference/docker-eng
 
 
 def test_no_endpoint_stands_twice() -> None:
-    named = [(method, path) for method, path, _ in notyet.ENDPOINTS]
+    named = [(method, path) for method, path, _ in (*notyet.ENDPOINTS, *notyet.SWARM)]
     assert len(set(named)) == len(named)
 
 
 def test_each_has_a_route() -> None:
-    assert len(notyet.routes()) == len(notyet.ENDPOINTS)
+    assert len(notyet.routes()) == len(notyet.ENDPOINTS) + len(notyet.SWARM)
 
 
 def test_only_endpoints_of_the_api_are_named() -> None:
     if not DESCRIPTION.exists():
         pytest.skip(f"the API's description is not beside this tree ({DESCRIPTION.name})")
     described = set(yaml.load(DESCRIPTION.read_text("utf-8"), Loader=yaml.CSafeLoader)["paths"])
-    for _, path, _ in notyet.ENDPOINTS:
+    for _, path, _ in (*notyet.ENDPOINTS, *notyet.SWARM):
         plain = re.sub(r":[^}]*", "", path)
         assert (
             plain in described
