@@ -211,6 +211,18 @@ def test_networks_ports_and_aliases(client: docker.DockerClient) -> None:
     assert client.networks.list(names=["py"]) == []
 
 
+def test_a_range_of_ipv6_says_nothing_for_a_network_without_it(client: docker.DockerClient) -> None:
+    pool = docker.types.IPAMPool(subnet="2001:389::1/64", gateway="2001:389::ffff")
+    network = client.networks.create("four-alone", ipam=docker.types.IPAMConfig(pool_configs=[pool]))
+    try:
+        network.reload()
+        assert network.attrs["EnableIPv6"] is False
+        [used] = network.attrs["IPAM"]["Config"]
+        assert ":" not in used["Subnet"]
+    finally:
+        network.remove()
+
+
 def test_events_tell_of_a_container_s_life(engine: Engine) -> None:
     api = engine.api()
     began = int(time.time()) - 1
