@@ -14,7 +14,7 @@ import docker.errors
 import docker.types
 import pytest
 
-from tests.harness.engine import Engine
+from tests.harness.engine import Engine, wait_until
 from tests.harness.images import RootFilesystem, busybox_root
 from tests.harness.proxy import port_to
 
@@ -195,6 +195,7 @@ def test_networks_ports_and_aliases(client: docker.DockerClient) -> None:
     web.reload()
     (port,) = web.ports["80/tcp"]
     assert port["HostIp"] == "127.0.0.1"
+    wait_until(lambda: web.exec_run("wget -q -O /dev/null http://127.0.0.1/").exit_code == 0)
     with urllib.request.urlopen(f"http://127.0.0.1:{port['HostPort']}", timeout=5) as answer:
         assert answer.read() == b"served\n"
     other = client.containers.run("busybox", ["sleep", "100"], detach=True)
