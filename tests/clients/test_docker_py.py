@@ -14,7 +14,7 @@ import docker.errors
 import docker.types
 import pytest
 
-from tests.harness.engine import Engine
+from tests.harness.engine import Engine, wait_until
 from tests.harness.images import RootFilesystem, busybox_root
 from tests.harness.proxy import port_to
 
@@ -195,6 +195,7 @@ def test_networks_ports_and_aliases(client: docker.DockerClient) -> None:
     web.reload()
     (port,) = web.ports["80/tcp"]
     assert port["HostIp"] == "127.0.0.1"
+    wait_until(lambda: web.exec_run("wget -q -O /dev/null http://127.0.0.1/").exit_code == 0)
     with urllib.request.urlopen(f"http://127.0.0.1:{port['HostPort']}", timeout=5) as answer:
         assert answer.read() == b"served\n"
     other = client.containers.run("busybox", ["sleep", "100"], detach=True)
@@ -209,6 +210,18 @@ def test_networks_ports_and_aliases(client: docker.DockerClient) -> None:
     network.disconnect(web)
     network.remove()
     assert client.networks.list(names=["py"]) == []
+
+
+def test_a_range_of_ipv6_says_nothing_for_a_network_without_it(client: docker.DockerClient) -> None:
+    pool = docker.types.IPAMPool(subnet="2001:389::1/64", gateway="2001:389::ffff")
+    network = client.networks.create("four-alone", ipam=docker.types.IPAMConfig(pool_configs=[pool]))
+    try:
+        network.reload()
+        assert network.attrs["EnableIPv6"] is False
+        [used] = network.attrs["IPAM"]["Config"]
+        assert ":" not in used["Subnet"]
+    finally:
+        network.remove()
 
 
 def test_events_tell_of_a_container_s_life(engine: Engine) -> None:
@@ -232,6 +245,25 @@ def test_events_tell_of_a_container_s_life(engine: Engine) -> None:
         wanted = ["create", "start", "die", "destroy"]
         assert [action for action in seen if action in wanted] == wanted
         stream.close()
+    finally:
+        api.close()
+
+
+def test_a_node_without_swarm_says_so_and_can_leave_none(engine: Engine) -> None:
+    api = engine.sdk().api
+    try:
+        assert api.leave_swarm(force=True) is True
+        for ask in (api.inspect_swarm, api.nodes, api.services, api.tasks, api.secrets, api.configs):
+            with pytest.raises(docker.errors.APIError, match="This node is not a swarm manager") as caught:
+                ask()
+            assert caught.value.status_code == 503
+        with pytest.raises(docker.errors.APIError, match="not part of a swarm"):
+            api.leave_swarm()
+        with pytest.raises(
+            docker.errors.APIError, match=r"swarm is not supported by Cais \(POST [^{]*/swarm/init\)"
+        ) as caught:
+            api.init_swarm("127.0.0.1:2377")
+        assert caught.value.status_code == 501
     finally:
         api.close()
 

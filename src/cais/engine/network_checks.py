@@ -49,8 +49,9 @@ def check(request: NetworkRequest) -> None:
 
 
 def ranges(request: NetworkRequest) -> list[IpamConfig]:
-    """The ranges that were asked for."""
-    return (request.IPAM.Config if request.IPAM else None) or []
+    """The ranges that were asked for. As with Docker, one of IPv6 says nothing where the network has no IPv6."""
+    asked = (request.IPAM.Config if request.IPAM else None) or []
+    return [item for item in asked if request.EnableIPv6 or not _is_of_ipv6(item)]
 
 
 def subnet_of(item: IpamConfig) -> Subnet:
@@ -131,10 +132,13 @@ def _network(text: str, strict: bool) -> Subnet | None:
         return None
 
 
+def _is_of_ipv6(item: IpamConfig) -> bool:
+    subnet = _network(item.Subnet, strict=False)
+    return subnet is not None and subnet.version == 6
+
+
 def _check_families(request: NetworkRequest) -> None:
     versions = [subnet_of(item).version for item in ranges(request) if item.Subnet]
-    if 6 in versions and not request.EnableIPv6:
-        raise InvalidArgument("invalid network config:\nIPv6 subnet given for a network without IPv6")
     if not request.EnableIPv4:
         raise Unsupported("networks without IPv4 are not supported yet by Cais")
     for version in (4, 6):
