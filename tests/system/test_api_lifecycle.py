@@ -251,7 +251,7 @@ def test_an_option_of_later_is_refused_by_name(caisd: Daemon) -> None:
 
 
 def test_an_endpoint_of_later_is_refused_by_name(caisd: Daemon) -> None:
-    answer = caisd.ask("GET", "/v1.51/plugins")
+    answer = caisd.ask("POST", "/v1.51/session")
     assert answer.status == 501
     assert "not supported yet by Cais" in answer.message
 

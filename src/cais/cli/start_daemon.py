@@ -62,21 +62,29 @@ def _spawn(command: list[str], report: int) -> int:
 
 
 def _wait_for(endpoint: Endpoint, process: int) -> bool:
+    """Whether somebody listens. What was started has ended or is in the background then: it would else begin to serve
+    when the caisd that does so now has been stopped."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    running = True
+    listens, running = False, True
     while time.monotonic() < deadline:
-        try:
-            endpoint.connect().close()
-        except OSError:
-            time.sleep(_PAUSE_SECONDS)
-        else:
-            return True
+        listens = listens or _listens(endpoint)
         if running:
             ended, status = os.waitpid(process, os.WNOHANG)
             running = not ended
             if ended and os.waitstatus_to_exitcode(status) != 0:
                 deadline = min(deadline, time.monotonic() + _GRACE_SECONDS)
-    return False
+        if listens and not running:
+            break
+        time.sleep(_PAUSE_SECONDS)
+    return listens
+
+
+def _listens(endpoint: Endpoint) -> bool:
+    try:
+        endpoint.connect().close()
+    except OSError:
+        return False
+    return True
 
 
 def _show(report: int) -> None:
