@@ -4,7 +4,6 @@ from aiohttp import web
 
 from cais.api.http import json_answer, read_json, text_query
 from cais.engine.engine import Engine
-from cais.engine.explain_run import RunOptions
 from cais.engine.models import CreateRequest
 from cais.errors import InvalidArgument
 
@@ -29,6 +28,8 @@ class ExplainHandlers:
 
     async def explain_run(self, request: web.Request) -> web.StreamResponse:
         """POST /cais/containers/explain: the body and the query of a request to create, and `pull`."""
+        from cais.engine.explain_run import RunOptions  # noqa: PLC0415  as in the engine
+
         body = await read_json(request, CreateRequest)
         if body is None:
             raise InvalidArgument("config cannot be empty in order to create a container")

@@ -17,19 +17,16 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from cais.distribution.reference import Reference
-from cais.engine import attach, changes, explain, explain_run, export, logs, recovery, seccomp, starting
+from cais.engine import attach, changes, export, logs, recovery, seccomp, starting
 from cais.engine.adjust import Adjustments
 from cais.engine.container import Condition, Container
 from cais.engine.containers import Containers
 from cais.engine.copying import Copying
 from cais.engine.events import EventBus
 from cais.engine.execs import Execs
-from cais.engine.explain import Sources
-from cais.engine.explain_models import Explanation, RunPlan
-from cais.engine.explain_run import RunOptions
 from cais.engine.filters import Filters
 from cais.engine.health import HealthChecks
 from cais.engine.host import Host, read_host
@@ -56,6 +53,11 @@ from cais.runtime.cgroups import CgroupError, open_hierarchy
 from cais.runtime.client import Runtime
 from cais.runtime.errors import StartFailed
 from cais.storage.database import Database
+
+if TYPE_CHECKING:
+    from cais.engine.explain import Sources
+    from cais.engine.explain_models import Explanation, RunPlan
+    from cais.engine.explain_run import RunOptions
 
 _log = logging.getLogger("cais.engine")
 
@@ -204,19 +206,25 @@ class Engine:
         self.events.emit("container", "commit", container.id, attributes)
         return image
 
-    async def explain(self, container: Container) -> Explanation:
+    async def explain(self, container: Container) -> "Explanation":
         """What there is to say of a container. Raises NotFound when it is removed meanwhile."""
+        from cais.engine import explain  # noqa: PLC0415  a megabyte that few engines ever need
+
         return await explain.explain(container, self._sources())
 
-    async def explain_run(self, request: CreateRequest, options: RunOptions) -> RunPlan:
+    async def explain_run(self, request: CreateRequest, options: "RunOptions") -> "RunPlan":
         """What running a container would do; nothing is changed, the request excepted. Raises InvalidArgument."""
+        from cais.engine import explain_run  # noqa: PLC0415  as above
+
         return await explain_run.explain_run(request, options, self._sources())
 
     async def prune(self, filters: Filters) -> Pruned:
         """Removes the containers that don't run and that the filters let through. Raises InvalidArgument, Conflict."""
         return await self._pruning.prune(filters)
 
-    def _sources(self) -> Sources:
+    def _sources(self) -> "Sources":
+        from cais.engine.explain import Sources  # noqa: PLC0415  as above
+
         return Sources(self.settings, self.host, self.containers, self.images)
 
     def _upper(self, container: Container) -> Path:

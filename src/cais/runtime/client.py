@@ -22,6 +22,7 @@ from cais.runtime.channel import Channel, ChannelClosed, Message, in_folder, pai
 from cais.runtime.errors import Reason, StartFailed
 from cais.runtime.links import NetworkPlan
 from cais.runtime.messages import (
+    SOCKET_NAME,
     Attachment,
     Detached,
     Event,
@@ -35,7 +36,6 @@ from cais.runtime.messages import (
     RunningExec,
     StartRequest,
 )
-from cais.runtime.monitor import SOCKET_NAME
 
 _log = logging.getLogger("cais.runtime")
 _EVENTS: dict[str, type[Exited | ExecExited | Detached | Oom]] = {

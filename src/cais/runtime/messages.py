@@ -30,6 +30,9 @@ so that an older monitor and a newer caisd understand each other.
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+SOCKET_NAME = "monitor.sock"
+"""Where a monitor is found again, in its container's bundle."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

@@ -25,6 +25,7 @@ from cais.runtime.execs import Execs, Task, close_all, make_pipes
 from cais.runtime.first import FirstProcess
 from cais.runtime.log import JsonFileLog
 from cais.runtime.messages import (
+    SOCKET_NAME,
     Detached,
     ExecExited,
     ExecRequest,
@@ -39,7 +40,6 @@ from cais.runtime.messages import (
 from cais.runtime.poller import Poller
 from cais.runtime.streams import Streams
 
-SOCKET_NAME = "monitor.sock"
 _EVENTS = {Exited: "exited", ExecExited: "exec-exited", Detached: "detached", Oom: "oom"}
 _HELD_BACK_SECONDS = 0.5
 _OOM_SECONDS = 2.0  # how long after it told of a lack of memory the kernel may take to kill a process …
