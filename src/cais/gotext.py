@@ -18,6 +18,10 @@ NANOSECONDS = {
 }
 """The units of a duration, with both letters that are used for micro."""
 
+TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+"""The texts that are booleans. strconv.ParseBool."""
+
 _SECOND = 10**9
 _DIGITS = "0123456789"
 _SHORT_UNITS = ((1, "ns"), (10**3, "µs"), (10**6, "ms"))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cais.errors import InvalidArgument
-from cais.gotext import go_quote
+from cais.gotext import FALSE, TRUE, go_quote
 
 DESCRIPTIONS: Final = {
     "StageNameCasing": "Stage names should be lowercase",
@@ -45,8 +45,6 @@ DESCRIPTIONS: Final = {
     "ExposeInvalidFormat": "IP address and host-port mapping should not be used in EXPOSE instruction",
 }
 EXPERIMENTAL: Final = frozenset({"CopyIgnoredFile", "InvalidDefinitionDescription"})
-_TRUE: Final = frozenset({"1", "t", "T", "true", "TRUE", "True"})
-_FALSE: Final = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +78,9 @@ class Options:
             known[name.strip().lower()] = value.strip()
         self._skipped = _names(known["skip"])
         self._experimental = _names(known["experimental"])
-        if known["error"] not in {"", *_TRUE, *_FALSE}:
+        if known["error"] not in {"", *TRUE, *FALSE}:
             raise InvalidArgument(f"invalid check option {go_quote(known['error'])} of error: not true or false")
-        self.is_error = known["error"] in _TRUE
+        self.is_error = known["error"] in TRUE
 
     def wants(self, rule: str) -> bool:
         if rule in EXPERIMENTAL:

@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cais.build.errors import WordError, with_suggestion
-from cais.gotext import go_quote
+from cais.gotext import FALSE, TRUE, go_quote
 
 TYPES: Final = ("bind", "cache", "tmpfs", "secret", "ssh")
 SHARING: Final = ("shared", "private", "locked")
 _KEYS: Final = (
     "type from source src target dst destination readonly ro readwrite rw required size id sharing mode uid gid env"
 ).split()
-_TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-_FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?(?:([kmgtp])(?:i?b)?|b)?", re.IGNORECASE)
 _UNITS: Final = "kmgtp"
 _LARGEST_ID: Final = 2**32
@@ -167,9 +165,9 @@ def _only_for(draft: _Draft, key: str, *types: str) -> None:
 
 
 def _flag(key: str, value: str) -> bool:
-    if value not in (_TRUE | _FALSE):
+    if value not in (TRUE | FALSE):
         raise WordError(f"invalid value for {key}: {value}")
-    return value in _TRUE
+    return value in TRUE
 
 
 def _size(key: str, value: str) -> int:

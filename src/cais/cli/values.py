@@ -5,10 +5,8 @@ Each raises ValueError with the words that Docker's client uses, which are Go's 
 
 from __future__ import annotations
 
-from cais.gotext import go_quote, scaled
+from cais.gotext import FALSE, TRUE, go_quote, scaled
 
-_TRUE = frozenset(["1", "t", "T", "TRUE", "true", "True"])
-_FALSE = frozenset(["0", "f", "F", "FALSE", "false", "False"])
 _SIZE_UNITS = "bkmgtp"
 _MOST_DOMAIN = 254
 _INT64 = (-(1 << 63), (1 << 63) - 1)
@@ -23,9 +21,9 @@ class Mistyped(ValueError):
 
 
 def parse_bool(text: str) -> bool:
-    if text in _TRUE:
+    if text in TRUE:
         return True
-    if text in _FALSE:
+    if text in FALSE:
         return False
     raise ValueError(f"strconv.ParseBool: parsing {go_quote(text)}: invalid syntax")
 

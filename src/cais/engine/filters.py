@@ -10,9 +10,8 @@ from typing import Final
 
 from cais.engine.text import printable
 from cais.errors import InvalidArgument
+from cais.gotext import FALSE, TRUE
 
-_TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-_FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 
 
@@ -78,9 +77,9 @@ class Filters:
         wanted = set(self._values.get(key, ()))
         if not wanted:
             return default
-        if wanted <= _TRUE:
+        if wanted <= TRUE:
             return True
-        if wanted <= _FALSE:
+        if wanted <= FALSE:
             return False
         raise InvalidArgument(f"invalid filter '{key}=[{' '.join(self._values[key])}]'")
 

@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from cais.engine.models import EndpointSettings
+from cais.gotext import FALSE, TRUE
 
 RECORD_VERSION: Final = 1
 PREDEFINED: Final = ("bridge", "host", "none")
@@ -137,20 +138,18 @@ class NetworkRecord(msgspec.Struct, kw_only=True):
         return int(self.options.get(MTU) or DEFAULT_MTU)
 
 
-_TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-_FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _decoder: Final = msgspec.json.Decoder(NetworkRecord)
 _encoder: Final = msgspec.json.Encoder()
 
 
 def is_true(text: str) -> bool:
     """A boolean as Go's strconv reads it."""
-    return text in _TRUE
+    return text in TRUE
 
 
 def is_boolean(text: str) -> bool:
     """Whether Go's strconv takes it for a boolean."""
-    return text in _TRUE or text in _FALSE
+    return text in TRUE or text in FALSE
 
 
 def encode(record: NetworkRecord) -> bytes:
