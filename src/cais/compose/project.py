@@ -52,6 +52,11 @@ class Sources:
         self.compatible = compatible
 
 
+def is_set(environment: Mapping[str, str], name: str) -> bool:
+    """Whether a variable asks for what it is named after."""
+    return environment.get(name, "").lower() in {"1", "t", "true"}
+
+
 class Reading:
     """How much is done to what is read: all of it, unless `config` is asked for less."""
 
@@ -192,7 +197,7 @@ class Workspace:
             setattr(project, key, kind(key))
         project.extensions = {key: value for key, value in data.items() if key.startswith("x-")}
         project.env_files = list(self.sources.env_files)
-        if self.sources.compatible or self.environment.get("COMPOSE_COMPATIBILITY", "").lower() in {"1", "t", "true"}:
+        if self.sources.compatible or is_set(self.environment, "COMPOSE_COMPATIBILITY"):
             project.separator = "_"
         project.where = loader.where
         return project

@@ -10,7 +10,7 @@ from cais.compose.engines import Engines
 from cais.compose.errors import ComposeError
 from cais.compose.normalize import resolve_files
 from cais.compose.observed import EXCLUDED, containers
-from cais.compose.project import Reading, Sources, Workspace, without_unused
+from cais.compose.project import Reading, Sources, Workspace, is_set, without_unused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +33,18 @@ def for_compose(run: Callable[[Call], int]) -> Callable[[Invocation], int]:
     return with_call
 
 
+def sources_of(given: Parsed) -> Sources:
+    """Where the project comes from, as the flags of `cais compose` say it."""
+    return Sources(
+        files=given.texts("file"),
+        name=given.text("project-name"),
+        directory=given.text("project-directory"),
+        env_files=given.texts("env-file"),
+        profiles=given.texts("profile"),
+        compatible=given.on("compatibility"),
+    )
+
+
 class Call(Invocation):
     """`flags` and `arguments` are those of the command; `whole` is the call of `cais compose` itself."""
 
@@ -49,16 +61,7 @@ class Call(Invocation):
     def workspace(self) -> Workspace:
         """The project's place. Raises ComposeError."""
         if self._workspace is None:
-            given = self.whole.flags
-            sources = Sources(
-                files=given.texts("file"),
-                name=given.text("project-name"),
-                directory=given.text("project-directory"),
-                env_files=given.texts("env-file"),
-                profiles=given.texts("profile"),
-                compatible=given.on("compatibility"),
-            )
-            self._workspace = Workspace(sources, os.environ, warn)
+            self._workspace = Workspace(sources_of(self.whole.flags), os.environ, warn)
         return self._workspace
 
     def project(self, services: Iterable[str] = (), how: Reading | None = None) -> Project:
@@ -144,8 +147,7 @@ class Call(Invocation):
     def removes_orphans(self, project: Project | None) -> bool:
         """Whether a flag or a variable asks for containers of services to be removed that the project does not have."""
         environment = os.environ if project is None else project.environment
-        wanted = environment.get("COMPOSE_REMOVE_ORPHANS", "").lower() in {"1", "t", "true"}
-        return wanted or self.flags.on("remove-orphans")
+        return is_set(environment, "COMPOSE_REMOVE_ORPHANS") or self.flags.on("remove-orphans")
 
     def be_quiet(self) -> None:
         """Show nothing of what happens but warnings."""
@@ -187,12 +189,18 @@ class Call(Invocation):
             return False
         return True if ansi == "always" else None
 
-    def wait_deadline(self) -> float | None:
-        """When --wait-timeout ends the waiting, in seconds of the monotonic clock."""
+    def within_timeout(self, wait: Callable[[float | None], None]) -> None:
+        """Wait until --wait-timeout ends it: what waits is told when, in seconds of the monotonic clock.
+
+        Raises: ComposeError for its TimeoutError.
+        """
         import time  # noqa: PLC0415 -- seldom needed
 
         limit = self.flags.number("wait-timeout")
-        return time.monotonic() + limit if limit else None
+        try:
+            wait(time.monotonic() + limit if limit else None)
+        except TimeoutError:
+            raise ComposeError(f"application not healthy after {limit}s") from None
 
     def timeout(self) -> int | None:
         """The flag --timeout, None where it was not given."""

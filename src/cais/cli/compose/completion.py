@@ -30,15 +30,10 @@ def command_of(words: list[str]) -> tuple[Command, list[str], list[str]]:
 
 def services(words: list[str]) -> list[str]:
     """The names of the project's services, as the flags before the command choose it. Raises ComposeError."""
-    from cais.compose.project import Reading, Sources, Workspace  # noqa: PLC0415 -- only here
+    from cais.cli.compose.call import sources_of  # noqa: PLC0415 -- only here
+    from cais.compose.project import Reading, Workspace  # noqa: PLC0415
 
-    given = flags.parse(GLOBAL_FLAGS, words, interspersed=False)
-    sources = Sources(
-        files=given.texts("file"),
-        directory=given.text("project-directory"),
-        name=given.text("project-name"),
-        env_files=given.texts("env-file"),
-    )
+    sources = sources_of(flags.parse(GLOBAL_FLAGS, words, interspersed=False))
     # Variables are left: one that is not set here must not stand in the way.
     how = Reading(interpolates=False, checks=False, resolves_env_files=False)
     return sorted(Workspace(sources, os.environ, lambda _text: None).read(how=how).services)

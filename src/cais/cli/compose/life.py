@@ -41,17 +41,15 @@ def _start(call: Call) -> int:
     try:
         run_all(starting.tasks())
         if call.flags.on("wait"):
-            _await_all(call, project, Starting(call.engines, project, call.progress, found, call.wait_deadline()))
+            call.within_timeout(lambda deadline: _await_all(call, project, found, deadline))
     finally:
         call.progress.end()
     return 0
 
 
-def _await_all(call: Call, project: Project, starting: Starting) -> None:
-    try:
-        each(project.services, lambda name: starting.await_condition(name, RUNNING_OR_HEALTHY))
-    except TimeoutError:
-        raise ComposeError(f"application not healthy after {call.flags.number('wait-timeout')}s") from None
+def _await_all(call: Call, project: Project, found: dict[str, list[Container]], deadline: float | None) -> None:
+    starting = Starting(call.engines, project, call.progress, found, deadline)
+    each(project.services, lambda name: starting.await_condition(name, RUNNING_OR_HEALTHY))
 
 
 def _restart(call: Call) -> int:

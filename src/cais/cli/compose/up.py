@@ -213,10 +213,8 @@ def _shown_services(call: Call, project: Project) -> list[str]:
 
 
 def _await_all(call: Call, project: Project, bringing: Bringing) -> None:
-    try:
-        bringing.await_condition(list(project.services), RUNNING_OR_HEALTHY, call.wait_deadline())
-    except TimeoutError:
-        raise ComposeError(f"application not healthy after {call.flags.number('wait-timeout')}s") from None
+    services = list(project.services)
+    call.within_timeout(lambda deadline: bringing.await_condition(services, RUNNING_OR_HEALTHY, deadline))
 
 
 def _follow(call: Call, project: Project, attached: Attached) -> int:
