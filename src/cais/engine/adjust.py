@@ -129,9 +129,10 @@ def merged(before: HostConfig, request: UpdateRequest, host: Host) -> tuple[Host
     """
     after = msgspec.structs.replace(before)
     _check_processors(before, request)
-    _conflict(
+    refuse(
         request.Memory > 0 and request.MemorySwap == 0 and 0 < before.MemorySwap < request.Memory,
         "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
+        Conflict,
     )
     for name in _LIMITS:
         if getattr(request, name):
@@ -141,9 +142,10 @@ def merged(before: HostConfig, request: UpdateRequest, host: Host) -> tuple[Host
     policy = request.restart_policy
     if policy.Name:
         restarts.check(policy)
-        _conflict(
+        refuse(
             before.AutoRemove and policy.Name != "no",
             "Restart policy cannot be updated because AutoRemove is enabled for the container",
+            Conflict,
         )
         after.restart_policy = policy
     annotations = request.Annotations if isinstance(request.Annotations, dict) else {}
@@ -177,19 +179,16 @@ def difference(before: HostConfig, after: HostConfig) -> spec.Json:
 
 def _check_processors(before: HostConfig, request: HostConfig) -> None:
     for name, words in (("CpuPeriod", "CPU Period"), ("CpuQuota", "CPU Quota")):
-        _conflict(
+        refuse(
             request.NanoCpus > 0 and getattr(before, name) > 0,
             f"Conflicting options: Nano CPUs cannot be updated as {words} has already been set",
+            Conflict,
         )
-        _conflict(
+        refuse(
             getattr(request, name) > 0 and before.NanoCpus > 0,
             f"Conflicting options: {words} cannot be updated as NanoCPUs has already been set",
+            Conflict,
         )
-
-
-def _conflict(wrong: bool, message: str) -> None:
-    if wrong:
-        raise Conflict(message)
 
 
 def _monitor(container: Container) -> Monitor:

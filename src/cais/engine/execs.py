@@ -248,7 +248,7 @@ class Execs:
     def _get_ready(self, item: Exec) -> None:
         """Have the monitor begin with what the start will need; most clients ask for it at once."""
         monitor = item.container.monitor
-        if monitor is None or item.started:
+        if monitor is None:
             return
         with contextlib.suppress(CaisError):  # the start will say it
             monitor.prepare_exec(self._request(item))

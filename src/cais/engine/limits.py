@@ -13,7 +13,7 @@ import msgspec
 from cais.engine.host import Host
 from cais.engine.models import HealthConfig, HostConfig
 from cais.engine.text import printable
-from cais.errors import InvalidArgument, Unsupported
+from cais.errors import CaisError, InvalidArgument, Unsupported
 
 MIN_MEMORY_BYTES: Final = 6 * 1024 * 1024
 MIN_DURATION_NS: Final = 1_000_000
@@ -27,10 +27,10 @@ ULIMITS: Final = frozenset(
 _CPU_LIST: Final = re.compile(r"\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*")
 
 
-def refuse(wrong: bool, message: str) -> None:
-    """Raises InvalidArgument with the message when something is wrong."""
+def refuse(wrong: bool, message: str, kind: type[CaisError] = InvalidArgument) -> None:
+    """Raises the error with the message when something is wrong."""
     if wrong:
-        raise InvalidArgument(message)
+        raise kind(message)
 
 
 def require(possible: bool, what: str, missing: str) -> None:

@@ -310,6 +310,7 @@ class Execs:
             if starting.failure or starting.shared.get(joiner.ERRNO):
                 return
             if pid := starting.shared.get(joiner.PID):
+                starting.waits = bool(starting.shared.get(joiner.WAITS))
                 self._on_process(starting, pid)
                 return
             time.sleep(_PID_SECONDS)
@@ -319,15 +320,15 @@ class Execs:
             return
         self._on_message(starting)
         pid, errno = starting.shared.get(joiner.PID), starting.shared.get(joiner.ERRNO)
+        starting.waits = bool(starting.shared.get(joiner.WAITS))
         for fd in (starting.channel.fileno(), starting.joiner_fd):
             self._poller.remove(fd)
         starting.channel.close()
+        starting.shared.close()
         os.close(starting.joiner_fd)
         starting.joiner_pid, starting.joiner_fd = 0, -1
         if pid:
             self._on_process(starting, pid)
-        starting.shared.close()
-        if pid:
             if starting.started:
                 self._starting.remove(starting)
             return
@@ -366,7 +367,6 @@ class Execs:
         """The joiner has done its part: its sibling is a child of this process, which runs or waits for its start."""
         if not starting.pid:
             starting.pid, starting.pidfd = pid, os.pidfd_open(pid)
-            starting.waits = bool(starting.shared.get(joiner.WAITS))
             self._poller.add(starting.pidfd, select.EPOLLIN, lambda _: self._on_early_end(starting))
         if starting.failure:
             _end(starting)

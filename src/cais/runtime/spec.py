@@ -176,7 +176,7 @@ def parse_process(raw: dict[str, Any]) -> Process:
 def with_command(process: Process, raw: dict[str, Any]) -> Process:
     """A process like another, with the `args` and the `env` of a JSON object. Raises: StartFailed (invalid)."""
     try:
-        return _checked(replace(process, args=tuple(raw["args"]), env=tuple(raw.get("env") or ())))
+        return _checked(replace(process, args=_arguments(raw), env=tuple(raw.get("env") or ())))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _invalid("the process", error) from error
 
@@ -186,7 +186,7 @@ def _process(raw: dict[str, Any]) -> Process:
     name = user.get("username")
     groups = (*map(str, user.get("additionalGids") or ()), *(user.get("additionalGroups") or ()))
     process = Process(
-        args=tuple(raw["args"]),
+        args=_arguments(raw),
         env=tuple(raw.get("env") or ()),
         cwd=raw["cwd"],
         terminal=bool(raw.get("terminal", False)),
@@ -198,14 +198,16 @@ def _process(raw: dict[str, Any]) -> Process:
         no_new_privileges=bool(raw.get("noNewPrivileges", False)),
         oom_score_adj=raw.get("oomScoreAdj"),
     )
-    if isinstance(raw["args"], str):
-        raise ValueError("process.args is no list of arguments")
     return _checked(process)
 
 
-def _checked(process: Process) -> Process:
-    if not process.args:
+def _arguments(raw: dict[str, Any]) -> tuple[str, ...]:
+    if isinstance(raw["args"], str) or not raw["args"]:
         raise ValueError("process.args is no list of arguments")
+    return tuple(raw["args"])
+
+
+def _checked(process: Process) -> Process:
     for text in (*process.args, *process.env, process.cwd):
         if b"\0" in os.fsencode(text):
             raise ValueError("an argument, a variable or the working folder contains a null byte")
