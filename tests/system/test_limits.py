@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import host
 from tests.harness.engine import Daemon, Engine, wait_until
 from tests.harness.inside import run
 
@@ -88,7 +89,7 @@ def test_the_cgroup_of_a_container_is_gone_with_it(caisd: Daemon) -> None:
     own = [line.split(":", 2)[2] for line in lines if identity in line]
     assert own
     assert len(set(own)) == 1
-    folders = [path for path in Path("/sys/fs/cgroup").rglob(f"*{identity}*") if path.is_dir()]
+    folders = host.cgroup_folders(identity)
     assert folders
     caisd.docker_output("rm", "-f", identity)
     wait_until(lambda: not any(folder.exists() for folder in folders))

@@ -241,7 +241,7 @@ def test_a_truncated_exit_record_is_survived(private_caisd: Daemon) -> None:
 def test_what_a_crash_left_behind_is_swept_at_the_start(private_caisd: Daemon) -> None:
     daemon = private_caisd
     identity = daemon.docker_output("run", "-d", "--rm", "busybox", "sleep", "100")
-    groups = [path for path in Path("/sys/fs/cgroup").rglob(f"*{identity}*") if path.is_dir()]
+    groups = host.cgroup_folders(identity)
     assert groups
     daemon.docker_output("kill", identity)
     wait_until(lambda: _gone(daemon, identity))
