@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 import msgspec
 from aiohttp import web
 
+from cais.api.build_answers import cache_record
 from cais.api.build_extras import HEADER as EXTRAS_HEADER
 from cais.api.build_extras import Extras, decode_extras
 from cais.api.build_steps import StepStream
@@ -45,21 +46,19 @@ _FILTERS: Final = FIELDS | {"until", "unused-for"}
 
 
 class BuildHandlers:
-    """The handlers of /build."""
+    """The handlers of /build; `Building` has their routes."""
 
     def __init__(self, builder: Builder) -> None:
         self._builder = builder
         self._running: dict[str, asyncio.Task[object]] = {}
 
-    def routes(self) -> list[web.RouteDef]:
-        """The routes, without a version prefix."""
-        return [
-            web.post("/build", self.build),
-            web.post("/build/prune", self.prune),
-            web.post("/build/cancel", self.cancel),
-            web.post("/cais/build/context", self.offer_context),
-            web.put("/cais/build/context/{id}", self.fill_context),
-        ]
+    async def close(self) -> None:
+        """Wait for what goes on beside builds."""
+        await self._builder.close()
+
+    async def cache_records(self) -> list[dict[str, object]]:
+        """What is answered about the build cache, least recently used first."""
+        return [cache_record(entry) for entry in await self._builder.cache.entries()]
 
     async def build(self, request: web.Request) -> web.StreamResponse:
         """POST /build"""

@@ -13,7 +13,7 @@ from aiohttp import web
 from cais import __version__
 from cais.api import images, notyet
 from cais.api.archive import ArchiveHandlers
-from cais.api.build import BuildHandlers
+from cais.api.building import Building
 from cais.api.connection import Connection
 from cais.api.container_data import DataHandlers
 from cais.api.containers import ContainerHandlers
@@ -27,7 +27,6 @@ from cais.api.registries import RegistryHandlers
 from cais.api.system import SystemHandlers
 from cais.api.volume_backup import VolumeBackupHandlers
 from cais.api.volumes import VolumeHandlers
-from cais.build.builder import Builder
 from cais.engine.engine import Engine
 from cais.engine.tasks import Tasks
 from cais.errors import CaisError
@@ -56,7 +55,7 @@ class ApiServer:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._builder = Builder(engine)
+        self._building = Building(engine)
         self._tasks = Tasks()
         self._connections: set[Connection] = set()
         self._servers: list[asyncio.AbstractServer] = []
@@ -96,7 +95,7 @@ class ApiServer:
             connection.stop()
         if self._runner is not None:
             await self._runner.cleanup()
-        await self._builder.close()
+        await self._building.close()
         await self._tasks.close(timeout_seconds=0.5)
 
     async def _stop_accepting(self) -> None:
@@ -124,8 +123,8 @@ class ApiServer:
             *DataHandlers(self._engine).routes(),
             *ArchiveHandlers(self._engine).routes(),
             *ExplainHandlers(self._engine).routes(),
-            *BuildHandlers(self._builder).routes(),
-            *SystemHandlers(self._engine, self._builder.cache).routes(),
+            *self._building.routes(),
+            *SystemHandlers(self._engine, self._building).routes(),
             *VolumeHandlers(self._engine.volumes).routes(),
             *VolumeBackupHandlers(self._engine.backup).routes(),
             *NetworkHandlers(self._engine).routes(),

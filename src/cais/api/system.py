@@ -7,7 +7,7 @@ from contextlib import aclosing
 from aiohttp import web
 
 from cais.api import image_answers
-from cais.api.build_answers import cache_record
+from cais.api.building import Building
 from cais.api.containers import moment_query, stream
 from cais.api.http import (
     MAX_VERSION,
@@ -21,7 +21,6 @@ from cais.api.http import (
     version_text,
 )
 from cais.api.volumes import with_usage
-from cais.build.cache import BuildCache
 from cais.engine import info, usage, views
 from cais.engine.engine import Engine
 from cais.engine.events import FILTERS
@@ -35,9 +34,9 @@ DISK_USERS = ("container", "image", "volume", "build-cache")
 class SystemHandlers:
     """The handlers about the engine itself."""
 
-    def __init__(self, engine: Engine, cache: BuildCache) -> None:
+    def __init__(self, engine: Engine, building: Building) -> None:
         self._engine = engine
-        self._cache = cache
+        self._building = building
 
     def routes(self) -> list[web.RouteDef]:
         """The routes, without a version prefix."""
@@ -100,7 +99,7 @@ class SystemHandlers:
         if "volume" in wanted:
             answer["Volumes"] = await with_usage(engine.volumes)
         if "build-cache" in wanted:
-            answer["BuildCache"] = [cache_record(entry) for entry in await self._cache.entries()]
+            answer["BuildCache"] = await self._building.cache_records()
         return json_answer(answer)
 
     def _images(self, version: tuple[int, int]) -> list[dict[str, object]]:
